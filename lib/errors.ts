@@ -1,0 +1,157 @@
+// The error classes, and the one place where a native failure becomes an error of one of them.
+import { getSystemErrorMap } from 'node:util';
+import type { NativeErrorInfo } from '../types/native.js';
+import type { Decision } from '../types/public.js';
+
+/** Base of every error of this package that is not a misuse (`TypeError`, `RangeError`) or an abort. */
+export class VmEntrypointError extends Error {
+  override name = 'VmEntrypointError';
+  /** Stable and greppable: `ERR_*`, or an errno name such as `EACCES`. */
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** A system call failed. Same properties as Node's own system errors. */
+export class SystemError extends VmEntrypointError {
+  override name = 'SystemError';
+  /** Negative, as in Node. */
+  readonly errno: number;
+  /** The C function or system call. */
+  readonly syscall: string;
+  declare readonly path?: string;
+  declare readonly fd?: number;
+
+  constructor(code: string, message: string, info: NativeErrorInfo) {
+    super(code, message);
+    this.errno = info.errno ?? 0;
+    this.syscall = info.syscall ?? '';
+    if (info.path !== undefined) this.path = info.path;
+    if (info.fd !== undefined) this.fd = info.fd;
+  }
+}
+
+/** SELinux could not answer. */
+export class SelinuxError extends VmEntrypointError {
+  override name = 'SelinuxError';
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
+  declare readonly path?: string;
+
+  constructor(code: string, message: string, info: NativeErrorInfo = {}) {
+    super(code, message);
+    if (info.errno !== undefined) this.errno = info.errno;
+    if (info.syscall !== undefined) this.syscall = info.syscall;
+    if (info.path !== undefined) this.path = info.path;
+  }
+}
+
+/** No SELinux here: `ERR_SELINUX_LIBRARY`, `ERR_SELINUX_DISABLED` or `ERR_SELINUX_SYMBOL`. */
+export class SelinuxUnavailableError extends SelinuxError {
+  override name = 'SelinuxUnavailableError';
+}
+
+/** A context, class or permission that the policy does not have: `ERR_SELINUX_CONTEXT_INVALID`, `…_CLASS_UNKNOWN`, `…_PERMISSION_UNKNOWN`. */
+export class ContextError extends SelinuxError {
+  override name = 'ContextError';
+}
+
+/** The policy refuses the start. Carries the whole decision. */
+export class AccessDeniedError extends SelinuxError {
+  override name = 'AccessDeniedError';
+  readonly decision: Decision;
+
+  constructor(decision: Decision, message: string) {
+    super('ERR_SELINUX_DENIED', message);
+    this.decision = decision;
+  }
+}
+
+/** The policy kept changing while it was asked: try again. */
+export class PolicyChangedError extends SelinuxError {
+  override name = 'PolicyChangedError';
+  readonly retryable = true;
+}
+
+/** An image that is refused as it is: `ERR_DISK_NOT_REGULAR`, `…_HEADER`, `…_FORMAT_MISMATCH`, `…_BACKING_CHAIN`, `…_FEATURE`, `…_CHANGED`, `…_UNLABELED`. */
+export class DiskError extends VmEntrypointError {
+  override name = 'DiskError';
+  declare readonly path?: string;
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
+
+  constructor(code: string, message: string, info: NativeErrorInfo = {}) {
+    super(code, message);
+    if (info.path !== undefined) this.path = info.path;
+    if (info.errno !== undefined) this.errno = info.errno;
+    if (info.syscall !== undefined) this.syscall = info.syscall;
+  }
+}
+
+/** The child could not be made, or was not what it had to be: `ERR_LAUNCH_CONTEXT`, `ERR_LAUNCH_DESCRIPTORS`, `ERR_LAUNCH_EXEC`. */
+export class LaunchError extends VmEntrypointError {
+  override name = 'LaunchError';
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
+  declare readonly path?: string;
+  /** The emulator's arguments, as on errors of `child_process.spawn`. */
+  declare spawnargs?: readonly string[];
+
+  constructor(code: string, message: string, info: NativeErrorInfo = {}) {
+    super(code, message);
+    if (info.errno !== undefined) this.errno = info.errno;
+    if (info.syscall !== undefined) this.syscall = info.syscall;
+    if (info.path !== undefined) this.path = info.path;
+  }
+}
+
+/** Used in a state that does not allow it: `ERR_CLOSED`, `ERR_BUSY`, `ERR_WRONG_THREAD`. */
+export class StateError extends VmEntrypointError {
+  override name = 'StateError';
+}
+
+/** Same shape as Node's own: `name: 'AbortError'`, `code: 'ABORT_ERR'`, `cause` the signal's reason. */
+export class AbortError extends Error {
+  override name = 'AbortError';
+  readonly code = 'ABORT_ERR';
+
+  constructor(reason?: unknown) {
+    super('The operation was aborted', reason === undefined ? undefined : { cause: reason });
+  }
+}
+
+// Longest prefix first: a code belongs to the class of the first prefix it starts with.
+const CLASSES: readonly [prefix: string, make: (code: string, message: string, info: NativeErrorInfo) => Error][] = [
+  ['ERR_SELINUX_LIBRARY', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
+  ['ERR_SELINUX_DISABLED', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
+  ['ERR_SELINUX_SYMBOL', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
+  ['ERR_SELINUX_POLICY_CHANGED', (c, m, i) => new PolicyChangedError(c, m, i)],
+  ['ERR_SELINUX_CONTEXT', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_CLASS', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_PERMISSION', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_', (c, m, i) => new SelinuxError(c, m, i)],
+  ['ERR_DISK_', (c, m, i) => new DiskError(c, m, i)],
+  ['ERR_LAUNCH_', (c, m, i) => new LaunchError(c, m, i)],
+  ['ERR_INVALID_', (c, m) => Object.assign(new TypeError(m), { code: c })],
+  ['ERR_OUT_OF_RANGE', (c, m) => Object.assign(new RangeError(m), { code: c })],
+  ['ERR_', (c, m) => new StateError(c, m)],
+];
+
+/** Makes the error for a native failure. Handed to the addon, which has no error classes of its own. */
+export function createNativeError(info: NativeErrorInfo): Error {
+  const [errnoName, errnoText] = getSystemErrorMap().get(info.errno ?? 0) ?? ['UNKNOWN', 'unknown error'];
+  const object = info.path !== undefined ? ` '${info.path}'` : info.fd !== undefined ? ` (descriptor ${info.fd})` : '';
+  const system =
+    info.errno === undefined ? '' : `${errnoName}: ${errnoText}${info.syscall ? `, ${info.syscall}` : ''}${object}`;
+
+  if (info.code === undefined) {
+    return new SystemError(errnoName, info.message ? `${system}: ${info.message}` : system, info);
+  }
+  const text = info.message ?? info.code;
+  const message = `${text}${info.errno === undefined ? object && `,${object}` : ` (${system})`}`;
+  const [, make] = CLASSES.find(([prefix]) => info.code?.startsWith(prefix)) ?? [];
+  return make === undefined ? new VmEntrypointError(info.code, message) : make(info.code, message, info);
+}

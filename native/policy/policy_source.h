@@ -1,0 +1,65 @@
+// PolicySource: where answers come from. One interface, so that the decision is the same code for
+// the running kernel and for a policy file.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "selinux/library.h"
+#include "selinux/state.h"
+
+namespace vmentry::policy {
+
+using selinux::AvDecision;
+
+// A class of the loaded policy with its permissions, looked up by name. Valid for one policy.
+struct SecurityClass {
+  uint16_t value = 0;
+  std::vector<std::string> permissions;  // permissions[i] is bit 1u << i; empty where the class has no such bit
+
+  // 0 when the class has no permission of that name.
+  uint32_t BitOf(std::string_view permission) const {
+    for (size_t i = 0; i < permissions.size(); ++i) {
+      if (permissions[i] == permission) return 1u << i;
+    }
+    return 0;
+  }
+};
+
+// THREADS: every method may be called from any thread.
+// Contexts are raw. What callers have to tell apart:
+//   errno EINVAL without a code   the policy does not know one of the contexts (any more): denied
+//   errno EACCES without a code   (ComputeCreate, ComputeRelabel) what comes out is no valid context:
+//                                 no rule for the pair, or one that leads nowhere
+//   anything else                 the question could not be asked, and nothing may be concluded
+class PolicySource {
+ public:
+  virtual ~PolicySource() = default;
+
+  virtual Result<AvDecision> ComputeAv(const std::string& source, const std::string& target, uint16_t tclass) = 0;
+  virtual Result<std::string> ComputeCreate(const std::string& source, const std::string& target, uint16_t tclass) = 0;
+  virtual Result<std::string> ComputeRelabel(const std::string& source, const std::string& target, uint16_t tclass) = 0;
+  // True when the policy accepts the context.
+  virtual Result<bool> CheckContext(const std::string& context) = 0;
+  // ERR_SELINUX_CLASS_UNKNOWN when the policy has no such class. Never from a cache that outlives the
+  // policy: a module loaded a moment ago is seen.
+  virtual Result<SecurityClass> LookupClass(std::string_view name) = 0;
+  // The state the answers belong to; `sequence` changes when answers may change.
+  virtual Result<selinux::PolicyState> State() = 0;
+  // One load from memory, after the first State(). An odd value: it is changing right now.
+  virtual uint32_t SequenceNow() = 0;
+};
+
+// Whether `context` can be sent to the kernel as one word. Questions go there as words on one line, so
+// a space inside a context would turn the question into another one, which is then answered.
+bool IsOneWord(std::string_view context);
+
+// The running kernel's policy, through libselinux: one object for the process. ERR_SELINUX_* when
+// there is none.
+Result<PolicySource*> KernelPolicySource();
+
+}  // namespace vmentry::policy

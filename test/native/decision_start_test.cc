@@ -546,7 +546,7 @@ TEST_CASE("decisions on several threads while the policy changes: each is one po
   }
   threads.emplace_back([&] {
     for (int i = 0; i < 150; ++i) {
-      policy.SetSequence(static_cast<uint32_t>(i * 2 + 5));  // odd: readers wait
+      policy.SetSequence(static_cast<uint32_t>(i * 2 + 5));  // odd: there is no state meanwhile
       if (i % 2 == 0) {
         policy.Transition(kClient, kDisk, other);
         policy.Deny(kDisk, kVm, "vm");

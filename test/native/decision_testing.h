@@ -138,10 +138,14 @@ class FakePolicy final : public policy::PolicySource {
     if (fail) {
       if (const int failure = fail("state"); failure != 0) return Error::System("state", failure);
     }
+    // As the status page is read: odd says that a change is under way, and there is no state meanwhile.
     selinux::PolicyState state;
     state.sequence = sequence_;
     state.enforcing = enforcing_;
     state.policyload = policyload_;
+    if ((state.sequence & 1) != 0 || sequence_ != state.sequence) {
+      return Error::Coded("ERR_SELINUX_POLICY_CHANGED", "changing");
+    }
     return state;
   }
   uint32_t SequenceNow() override { return sequence_; }

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 packages=(g++ make python3)
 if [ "${1:-}" != --demo ]; then
   packages+=(cmake clang clang-format libclang-rt-dev doctest-dev libsepol-dev libselinux1-dev secilc checkpolicy
-    sepol-utils qemu-utils qemu-system-x86 attr)
+    sepol-utils policycoreutils qemu-utils qemu-system-x86 seabios attr strace)
 fi
 
 missing=()
@@ -35,8 +35,9 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   echo "Installing ${missing[*]}" >&2
   export DEBIAN_FRONTEND=noninteractive
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
+  # Another program may be at work with packages: wait for it.
+  "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=600 update -qq
+  "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=600 install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
 
 # The lock file's own time stamp tells whether the installed modules are its.

@@ -43,6 +43,23 @@ function nameOf(signal: number): NodeJS.Signals {
 
 const kCreate = Symbol('create');
 
+/**
+ * Our end of a socket pair. A VM that ends while something we wrote lies unread there resets the connection: for a
+ * pipe, which this stands for, that is the end of the file, and no error of the manager's.
+ */
+function pipeSocket(fd: number, readable: boolean): Socket {
+  const socket = new Socket({ fd, readable, writable: true });
+  const destroy = socket.destroy.bind(socket);
+  socket.destroy = (error?: Error): Socket => {
+    const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+    if (code !== 'ECONNRESET' || syscall !== 'read' || socket.readableEnded) return destroy(error);
+    socket.once('end', () => destroy());
+    socket.push(null);
+    return socket;
+  };
+  return socket;
+}
+
 /** What `launch` knows besides what native code gives it. */
 export interface VirtualMachineParts {
   readonly spawned: NativeSpawned;
@@ -115,7 +132,7 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     const sockets = Array.from({ length: parts.stdioCount + parts.channels.length }, (_, index) => {
       const fd = spawned.process.takeSocket(index);
       // As a ChildProcess has them: writable all, readable all but stdin.
-      return fd < 0 ? null : new Socket({ fd, readable: index > 0, writable: true });
+      return fd < 0 ? null : pipeSocket(fd, index > 0);
     });
     for (const socket of sockets) {
       if (socket === null) continue;

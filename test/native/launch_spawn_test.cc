@@ -28,13 +28,14 @@ using namespace vmentry::launch;
 namespace {
 
 std::string ImagePath() {
-  static const std::string path = [] {
+  // Never destroyed: the handler below needs it last of all.
+  static const std::string& path = *new std::string([] {
     char name[] = "/tmp/vm-entrypoint-launch-XXXXXX";
     const UniqueFd file(::mkstemp(name));
     REQUIRE(::ftruncate(file.get(), 4096) == 0);
     std::atexit([] { ::unlink(ImagePath().c_str()); });
     return std::string(name);
-  }();
+  }());
   return path;
 }
 

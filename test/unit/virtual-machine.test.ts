@@ -301,6 +301,24 @@ t.test('asynchronous context follows from launch to the exit', async (t) => {
   });
 });
 
+t.test('a VM that ends with unread input ends its pipes, and fails nobody', async (t) => {
+  for (const listening of [true, false]) {
+    const vm = (await byLaunch('/bin/sleep', ['0.2'], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] })) as Vm;
+    const socket = vm.stdio[3];
+    const seen: string[] = [];
+    if (listening) {
+      socket?.on('end', () => seen.push('end'));
+      socket?.on('error', (error) => seen.push(String(error)));
+      socket?.resume();
+    }
+    // Never read: the kernel resets the connection when the VM's end is closed.
+    socket?.write('unread');
+    await once(vm, 'close');
+    t.same(seen, listening ? ['end'] : []);
+    t.equal(socket?.destroyed, true);
+  }
+});
+
 t.test('a VM that nobody holds runs on, and is reaped', async (t) => {
   const before = openDescriptors();
   let pid = 0;

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -118,7 +119,13 @@ Status MakeStdio(std::vector<StdioEntry>* entries, const std::string& socket_con
   }
   for (StdioEntry& entry : *entries) {
     if (entry.kind != StdioEntry::Kind::kIgnore) continue;
-    VMENTRY_TRY(entry.source, sys::OpenAt(AT_FDCWD, "/dev/null", O_RDWR));
+    constexpr const char* kNull = "/dev/null";
+    VMENTRY_TRY(entry.source, sys::OpenAt(AT_FDCWD, kNull, O_RDWR));
+    // A file in its place (a container's /dev, a mishap with `>`) would collect what the VM writes.
+    VMENTRY_TRY(const struct stat status, sys::Fstat(entry.source.get(), kNull));
+    if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)) {
+      return Error::Coded("ERR_LAUNCH_DESCRIPTORS", "It is not the null device", kNull);
+    }
   }
   return Ok();
 }

@@ -81,6 +81,17 @@ Result<UniqueFd> OpenCgroup(const std::string& path) {
   if (file_system.f_type != CGROUP2_SUPER_MAGIC) {
     return Error::Coded("ERR_LAUNCH_CGROUP", "Not a cgroup v2 directory", path);
   }
+  // A child that joined a frozen one would never reach its exec, and keep this process waiting for that.
+  const std::string events_path = path + "/cgroup.events";
+  const Result<UniqueFd> events = sys::OpenAt(directory.get(), "cgroup.events", O_RDONLY);
+  if (events.ok()) {
+    VMENTRY_TRY(const std::string text, sys::ReadSmallFile(events.value().get(), 4096, events_path));
+    if (text.find("frozen 1\n") != std::string::npos) {
+      return Error::Coded("ERR_LAUNCH_CGROUP", "The cgroup is frozen: write 0 to its cgroup.freeze first", path);
+    }
+  } else if (events.error().errno_value != ENOENT) {  // the root has none, and cannot be frozen
+    return events.error();
+  }
   Result<UniqueFd> procs = sys::OpenAt(directory.get(), "cgroup.procs", O_WRONLY);
   if (!procs.ok()) procs.error().path = path + "/cgroup.procs";
   return procs;
@@ -100,6 +111,16 @@ Status VerifyLabels(const decision::Gathered& gathered) {
     return Error::Coded("ERR_LAUNCH_CHANGED", "The emulator was relabelled during the launch", emulator.path);
   }
   return Ok();
+}
+
+// What the exec was granted for still holds: labels, and the answer of a policy that came meanwhile. An audit record
+// of a denial is not written twice: the launch fails with it either way.
+Status VerifyStillGranted(const decision::Gathered& gathered, const decision::Decision& granted) {
+  VMENTRY_CHECK(VerifyLabels(gathered));
+  if (!gathered.evaluate || selinux::PolicySequenceNow() == granted.policy_sequence) return Ok();
+  VMENTRY_TRY(const decision::Decision now, decision::Decide(gathered));
+  if (now.allowed && now.vm_context == granted.vm_context) return Ok();
+  return PolicyChanged();
 }
 
 // What this process may do to the VM's, of class process. The kernel asks when it is done; it is asked
@@ -155,9 +176,10 @@ Status VerifyContext(pid_t pid, const std::string& expected, bool wait) {
 }
 
 // Waits until the kernel has stopped the new program before its first instruction, or it has ended.
-Result<Child::Change> AwaitHold(const Child& child, const Expected& expected) {
+Result<Child::Change> AwaitHold(const Child& child, const Expected& expected, const std::function<bool()>& cancelled) {
   Child::Change change = Child::Change::kNone;
   const auto look = [&]() -> Result<bool> {
+    if (cancelled()) return Cancelled();
     VMENTRY_TRY(change, child.Peek());
     return change != Child::Change::kNone;
   };
@@ -177,9 +199,9 @@ Result<Child::Change> AwaitHold(const Child& child, const Expected& expected) {
 }
 
 // Fails unless the new process is what was decided about. The caller kills it then.
-Status Verify(const Child& child, const Expected& expected) {
+Status Verify(const Child& child, const Expected& expected, const std::function<bool()>& cancelled) {
   VMENTRY_TRY(const UniqueFd procfs, OpenProcfs());
-  VMENTRY_TRY(const Child::Change change, expected.held ? AwaitHold(child, expected) : child.Peek());
+  VMENTRY_TRY(const Child::Change change, expected.held ? AwaitHold(child, expected, cancelled) : child.Peek());
   VMENTRY_TRY(const ProcessStatus status, ReadProcessStatus(procfs.get(), child.pid()));
   if (!status.executed) {
     return Error::Coded("ERR_LAUNCH_EXEC", "The process was killed by somebody else before it was the emulator's");
@@ -315,8 +337,10 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
     if (attempt == kDecisionAttempts) return PolicyChanged();
   }
 
-  Status verified =
-      Verify(child, {spec.exec_context, spec.descriptors, spec.limits, spec.hold, result.decision.policy_sequence});
+  Status verified = Verify(
+      child, {spec.exec_context, spec.descriptors, spec.limits, spec.hold, result.decision.policy_sequence}, cancelled);
+  // Whoever relabels or reloads between the last look and the exec is still in time to stop a held program.
+  if (verified.ok() && spec.hold) verified = VerifyStillGranted(gathered, result.decision);
   if (verified.ok() && cancelled()) verified = Cancelled();
   if (verified.ok() && spec.hold) verified = child.Continue();
   if (!verified.ok()) {

@@ -1,4 +1,5 @@
 // launch(): what the process is given and what it is not, in the words of the process itself.
+import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
@@ -190,6 +191,12 @@ t.test('a cgroup', { skip: needsRoot }, async (t) => {
   t.equal(readFileSync(join(group, 'cgroup.procs'), 'utf8').trim(), String(vm.pid));
   vm.stdin?.end();
   await new Promise((resolve) => vm.once('close', resolve));
+  // A child in it would stay before its exec for ever.
+  writeFileSync(join(group, 'cgroup.freeze'), '1');
+  const frozen = launch(plain(image, '/bin/true', [], { cgroup: group }));
+  await t.rejects(frozen, { code: 'ERR_LAUNCH_CGROUP', path: group, message: /frozen/ });
+  writeFileSync(join(group, 'cgroup.freeze'), '0');
+  await once(await launch(plain(image, '/bin/true', [], { cgroup: group })), 'close');
 });
 
 t.test('what cannot be executed is an error that says so', async (t) => {

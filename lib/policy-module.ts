@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AbortError, SystemError, VmEntrypointError } from './errors.js';
 
@@ -78,9 +78,11 @@ export function shippedModule(name: string = BASE_MODULE): ShippedModule {
 }
 
 function findSemodule(): string {
-  // An ordinary user's PATH has no sbin.
-  for (const directory of [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin']) {
-    const path = join(directory || '.', 'semodule');
+  // It runs as root: never one from the directory that somebody happens to stand in, which is what an empty entry
+  // means. An ordinary user's PATH has no sbin.
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  for (const directory of directories.filter(isAbsolute)) {
+    const path = join(directory, 'semodule');
     try {
       accessSync(path, constants.X_OK);
       return path;
@@ -102,7 +104,7 @@ interface Result {
 // Policy moves semodule to a domain of its own (semanage_t), which may use a caller's pipe but not the
 // sockets that Node makes for `pipe`: the kernel would replace those by /dev/null, and everything that
 // semodule says would be lost without an error. So a shell makes a pipe.
-const THROUGH_A_PIPE = '{ "$@" 2>&1; echo "status $?"; } | cat';
+const THROUGH_A_PIPE = '{ "$@" 2>&1; echo "status $?"; } | /bin/cat';
 
 function run(args: readonly string[], signal?: AbortSignal): Promise<Result> {
   return new Promise((resolve, reject) => {

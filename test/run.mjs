@@ -1,9 +1,9 @@
 // Runs the stages of the tests and adds their counts up. The last line is `N passed, N failed, N skipped`; before it
 // stands every failure once more, with what it said.
 //
-//   node test/run.mjs              every stage
+//   node test/run.mjs              every stage but the long ones
 //   node test/run.mjs [STAGE…]     only these stages, in their order
-//   node test/run.mjs --long …     more of what takes as long as one lets it: fuzzing, the swap attack
+//   node test/run.mjs --long …     the long ones too, and more of what takes as long as one lets it: fuzzing
 //   node test/run.mjs --list       names the stages
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -13,7 +13,7 @@ import { stages } from './runner/stages.mjs';
 
 const args = process.argv.slice(2);
 if (args.includes('--list')) {
-  for (const { name, about } of stages) console.log(`${name.padEnd(10)} ${about}`);
+  for (const { name, about, long } of stages) console.log(`${name.padEnd(10)} ${about}${long ? ' (long)' : ''}`);
   process.exit(0);
 }
 const long = args.includes('--long');
@@ -45,7 +45,7 @@ async function runStage({ name, about, run }) {
 }
 
 const started = Date.now();
-const wanted = stages.filter(({ name }) => names.length === 0 || names.includes(name));
+const wanted = stages.filter((stage) => (names.length === 0 ? long || !stage.long : names.includes(stage.name)));
 // A guest keeps two processors busy. Where there are more, the stages that run in guests go beside those that do not,
 // once the programs are built that they run.
 const beside = availableParallelism() >= 4 ? wanted.filter(({ inGuest }) => inGuest) : [];

@@ -184,6 +184,11 @@ Napi::Value ManyToJs(Napi::Env env, const std::shared_ptr<ManyAnswers>& answers)
   }
   Napi::Uint32Array verdicts = Napi::Uint32Array::New(env, count);
   Napi::Uint32Array vm_contexts = Napi::Uint32Array::New(env, count);
+  // Empty where the environment is being ended: then nobody will hear of this.
+  if (verdicts.IsEmpty() || vm_contexts.IsEmpty() || verdicts.ElementLength() != count ||
+      vm_contexts.ElementLength() != count) {
+    return Napi::Value();
+  }
   for (size_t i = 0; i < count; ++i) {
     const uint32_t index = result.decision_of[i];
     verdicts[i] = index == decision::kNotDecided ? kNoVerdict : result.decisions[index].verdict;
@@ -193,10 +198,17 @@ Napi::Value ManyToJs(Napi::Env env, const std::shared_ptr<ManyAnswers>& answers)
   object.Set("vmContexts", vm_contexts);
   object.Set("contexts", contexts);
 
-  const Napi::Object errors = env.Global().Get("Map").As<Napi::Function>().New({});
-  const Napi::Function set = errors.Get("set").As<Napi::Function>();
+  const Napi::Value map = env.Global().Get("Map");
+  if (!map.IsFunction()) return Napi::Value();
+  const Napi::Object errors = map.As<Napi::Function>().New({});
+  if (errors.IsEmpty()) return Napi::Value();
+  const Napi::Value set_value = errors.Get("set");
+  if (!set_value.IsFunction()) return Napi::Value();
+  const Napi::Function set = set_value.As<Napi::Function>();
   for (const auto& [index, error] : result.errors) {
-    set.Call(errors, {Napi::Number::New(env, index), Environment::Of(env).MakeError(env, error)});
+    const Napi::Value made = Environment::Of(env).MakeError(env, error);
+    if (made.IsEmpty()) return Napi::Value();
+    set.Call(errors, {Napi::Number::New(env, index), made});
   }
   object.Set("errors", errors);
   object.Set("decide",
@@ -221,7 +233,10 @@ Napi::Value DecideMany(const Napi::CallbackInfo& info) {
   answers->request.names.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
     const Napi::HandleScope scope(env);
-    answers->request.names.push_back(names.Get(i).As<Napi::String>().Utf8Value());
+    // Without the wrapper, which ends the process where the environment is being ended meanwhile.
+    napi_value name = nullptr;
+    if (napi_get_element(env, names, i, &name) != napi_ok) return env.Undefined();
+    answers->request.names.push_back(Napi::String(env, name).Utf8Value());
   }
   answers->request.flags.assign(flags.Data(), flags.Data() + count);
   if (env.IsExceptionPending()) return env.Undefined();

@@ -48,6 +48,7 @@ Environment::~Environment() = default;
 Napi::Promise Environment::Start(std::unique_ptr<Job> job, const char* thread_name) {
   const Napi::Env env = job->deferred().Env();
   const Napi::Promise promise = job->deferred().Promise();
+  if (!job->deferred().made()) return promise;
   Job* raw = job.get();
   {
     std::lock_guard lock(mutex_);

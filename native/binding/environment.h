@@ -20,13 +20,37 @@ namespace vmentry::binding {
 
 class Environment;
 
+// A promise and what settles it. Node's wrapper leaves both undefined where an environment that is being ended can
+// make none; here they are null, and settling does nothing.
+class Deferred {
+ public:
+  explicit Deferred(Napi::Env env) : env_(env) {
+    if (napi_create_promise(env, &deferred_, &promise_) != napi_ok) deferred_ = nullptr, promise_ = nullptr;
+  }
+  Napi::Env Env() const { return env_; }
+  // Only valid where it was made: in the scope of the JavaScript call.
+  Napi::Promise Promise() const { return {env_, promise_}; }
+  bool made() const { return deferred_ != nullptr; }
+  void Resolve(napi_value value) const {
+    if (deferred_ != nullptr && value != nullptr) (void)napi_resolve_deferred(env_, deferred_, value);
+  }
+  void Reject(napi_value value) const {
+    if (deferred_ != nullptr && value != nullptr) (void)napi_reject_deferred(env_, deferred_, value);
+  }
+
+ private:
+  Napi::Env env_;
+  napi_deferred deferred_ = nullptr;
+  napi_value promise_ = nullptr;
+};
+
 // THREADS: the constructor, Settle and the destructor after Settle run on the JS thread; Run runs on
 // the job's own thread, where no Node-API call is allowed. A job whose environment went away before
 // it could settle is destroyed on whichever thread noticed; its destructor must release everything
 // it made (a launched child that nobody will hear of is killed by its owner's destructor).
 class Job {
  public:
-  explicit Job(Napi::Env env) : deferred_(Napi::Promise::Deferred::New(env)) {}
+  explicit Job(Napi::Env env) : deferred_(env) {}
   virtual ~Job() = default;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -38,11 +62,11 @@ class Job {
  protected:
   virtual void Run() = 0;
   virtual void Settle(Napi::Env env) = 0;
-  const Napi::Promise::Deferred& deferred() const { return deferred_; }
+  const Deferred& deferred() const { return deferred_; }
 
  private:
   friend class Environment;
-  Napi::Promise::Deferred deferred_;
+  Deferred deferred_;
   std::atomic<bool> cancelled_{false};
 };
 

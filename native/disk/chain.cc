@@ -69,25 +69,26 @@ Result<Placed> PinTop(const ImageRequest& request, Labels labels) {
     return top;
   }
 
-  // The image is opened anew in its final mode. That must not give the VM more than the descriptor
-  // gives its holder.
+  // The image is opened anew in its final mode, with the rights of this process. That must not give the VM
+  // more than the descriptor gives its holder: somebody who may only name a file (O_PATH), or only read it,
+  // could otherwise have us write it for him.
   VMENTRY_TRY(const int flags, sys::StatusFlags(request.fd, request.path));
-  if ((flags & O_PATH) == 0) {
-    const int access = flags & O_ACCMODE;
-    if (access == O_WRONLY || (access == O_RDONLY && !request.read_only)) {
-      Error error = Error::System("fcntl", EACCES, request.path);
-      error.fd = request.fd;
-      error.message = access == O_WRONLY
-                          ? "the descriptor of an image must be open for reading"
-                          : "the descriptor is open for reading only, but the image was asked for writable";
-      return error;
-    }
-    if ((flags & O_APPEND) != 0 && !request.read_only) {
-      Error error = Error::System("fcntl", EACCES, request.path);
-      error.fd = request.fd;
-      error.message = "the descriptor is open for appending only, but the image was asked for writable";
-      return error;
-    }
+  const int access = flags & O_ACCMODE;
+  const char* too_little = nullptr;
+  if ((flags & O_PATH) != 0) {
+    too_little = "the descriptor only names the image (O_PATH): open it for what the VM shall do";
+  } else if (access == O_WRONLY) {
+    too_little = "the descriptor of an image must be open for reading";
+  } else if (access == O_RDONLY && !request.read_only) {
+    too_little = "the descriptor is open for reading only, but the image was asked for writable";
+  } else if ((flags & O_APPEND) != 0 && !request.read_only) {
+    too_little = "the descriptor is open for appending only, but the image was asked for writable";
+  }
+  if (too_little != nullptr) {
+    Error error = Error::System("fcntl", EACCES, request.path);
+    error.fd = request.fd;
+    error.message = too_little;
+    return error;
   }
   VMENTRY_TRY(top.file, PinDescriptor(request.fd, request.path, labels));
   // A descriptor's path may be any name for messages: only one with a directory in it is a place.

@@ -269,8 +269,10 @@ TEST_CASE("an image as a descriptor") {
   CHECK(open("absolute", O_RDWR, "/nowhere/absolute", false, Format::kQcow2) == "ok 2");
   CHECK(open("base", O_RDWR, "", false, Format::kRaw) == "ok 1");
   CHECK(open("base", O_RDONLY, "", true, Format::kRaw) == "ok 1");
-  CHECK(open("base", O_PATH, "", false, Format::kRaw) == "ok 1");
   // The VM must not get more than the descriptor's holder has.
+  CHECK(open("base", O_PATH, "", false, Format::kRaw) == "errno 13");
+  CHECK(open("base", O_PATH, "", true, Format::kRaw) == "errno 13");
+  CHECK(open("absolute", O_PATH, "", true, Format::kQcow2) == "errno 13");
   CHECK(open("base", O_RDONLY, "", false, Format::kRaw) == "errno 13");
   CHECK(open("base", O_WRONLY, "", false, Format::kRaw) == "errno 13");
   CHECK(open("base", O_WRONLY, "", true, Format::kRaw) == "errno 13");

@@ -1,5 +1,6 @@
 // Many images at once: the same answers as one by one, one policy for all of them, and a single bad
 // image is its own affair.
+import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -160,4 +161,33 @@ t.test('files and chains', { skip }, async (t) => {
     denied.map((check) => [check.question, check.subject]),
     [['entrypoint', join(directory, 'chain-0')]],
   );
+});
+
+t.test('a Worker may end with results under way', async (t) => {
+  const script = `
+    import { Worker } from 'node:worker_threads';
+    const body = (batch) => \`
+      import { decideMany } from '\${process.argv[1]}';
+      import { parentPort } from 'node:worker_threads';
+      const disks = Array.from({ length: \${batch} }, () => ({ path: '/etc/passwd', format: 'raw', readOnly: true }));
+      const ask = () => decideMany(disks, { selinux: 'off' }, { threads: 1 }).catch(() => {});
+      for (let i = 0; i < 64; i++) ask();
+      parentPort.postMessage('asked');
+      for (const end = Date.now() + 60_000; Date.now() < end; );
+    \`;
+    for (let i = 0; i < 6; i++) {
+      const source = 'data:text/javascript,' + encodeURIComponent(body(i % 2 ? 1 : 50));
+      const worker = new Worker(new URL(source));
+      await new Promise((resolve) => worker.once('message', resolve));
+      await new Promise((resolve) => setTimeout(resolve, 40 * i));
+      await worker.terminate();
+    }
+    console.log('alive');`;
+  const library = new URL('../../dist/index.js', import.meta.url).href;
+  const { stdout, stderr, status, signal } = spawnSync(
+    process.execPath,
+    ['--input-type=module', '-e', script, library],
+    { encoding: 'utf8' },
+  );
+  t.same({ stdout, status, signal }, { stdout: 'alive\n', status: 0, signal: null }, stderr);
 });

@@ -162,7 +162,15 @@ t.test('colour only on a terminal, and not when it is unwanted', async (t) => {
   const script = (env: string) =>
     spawnSync('script', ['-qec', `${env} ${process.execPath} ${main} status`, '/dev/null'], {
       encoding: 'utf8',
-      env: { ...process.env, NODE_OPTIONS: undefined, TERM: 'xterm', NO_COLOR: undefined, FORCE_COLOR: undefined },
+      // Node itself gives no colour to a terminal of a continuous integration (getColorDepth).
+      env: {
+        ...process.env,
+        NODE_OPTIONS: undefined,
+        TERM: 'xterm',
+        NO_COLOR: undefined,
+        FORCE_COLOR: undefined,
+        CI: undefined,
+      },
     }).stdout;
   t.match(script(''), ESCAPE);
   t.notMatch(script('NO_COLOR=1'), ESCAPE);

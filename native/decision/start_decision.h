@@ -107,7 +107,7 @@ struct ResolvedDecision {
   ContextId boot = kNoContext;
   uint16_t vm_class = 0;
   ContextId new_context = kNoContext;  // what policy answered to (client, boot)
-  uint32_t domain_verdict = 0;         // what question 2 contributes to the verdict with that answer
+  uint32_t domain_verdict = 0;         // what vm-domain contributes to the verdict with that answer
   std::vector<ResolvedQuestion> questions;
 };
 

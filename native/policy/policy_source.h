@@ -1,5 +1,5 @@
-// PolicySource: where answers come from. One interface, so that the decision is the same code for
-// the running kernel and for a policy file.
+// PolicySource: where answers come from. The decision knows only this interface; the running kernel is
+// behind it, or a test's policy. (A policy file is not, yet.)
 #pragma once
 
 #include <cstdint>

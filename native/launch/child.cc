@@ -20,6 +20,7 @@
 
 #include "core/fault_injection.h"
 #include "core/mapped_memory.h"
+#include "core/signals_blocked.h"
 #include "core/system_calls.h"
 #include "launch/procfs.h"
 #include "launch/reaper.h"
@@ -205,23 +206,6 @@ constexpr auto CloneChild = &__clone;
 constexpr auto CloneChild = &::clone;
 #endif
 
-// The clone inherits this thread's mask: no handler of this process may run in the child, whose
-// memory is this process's own.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous_);
-  }
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t previous_;
-};
-
 // A child that changes its uid or gid makes the memory it runs in undumpable, and that is this
 // process's. Undone afterwards; LOCKED, because two launches at once would each take the other's
 // change for the state before.
@@ -379,6 +363,7 @@ Result<Child> StartChild(const ChildSpec& spec) {
   pid_t pid;
   {
     const DumpableRestored dumpable(spec.set_uid || spec.set_gid);
+    // No handler of this process may run in the child, whose memory is this process's own.
     const AllSignalsBlocked blocked;
     pid = CloneChild(ChildMain, static_cast<char*>(stack.address()) + stack.size(),
                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);

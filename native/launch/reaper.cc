@@ -1,7 +1,6 @@
 #include "launch/reaper.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/signals_blocked.h"
 #include "core/system_calls.h"
 
 namespace vmentry::launch {
@@ -48,9 +48,7 @@ class Orphanage {
   };
 
   bool StartThread() {
-    sigset_t all, previous;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous);
+    const AllSignalsBlocked blocked;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -64,7 +62,6 @@ class Orphanage {
                              this) == 0;
     if (started) pthread_setname_np(thread, "vm-reaper");
     pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &previous, nullptr);
     return started;
   }
 

@@ -136,8 +136,8 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path) {
   }
 }
 
-Result<UniqueFd> DupCloexec(int fd, int at_least) {
-  const int copy = Retry("fcntl", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, at_least); });
+Result<UniqueFd> DupCloexec(int fd) {
+  const int copy = Retry("fcntl", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
   if (copy < 0) return Failed("fcntl", {}, fd);
   return UniqueFd(copy);
 }
@@ -176,13 +176,6 @@ Result<std::string> ReadSmallFile(int fd, size_t limit, std::string_view path_fo
     content.append(chunk.data(), static_cast<size_t>(got));
     if (content.size() > limit) return Error::System("read", ERANGE, path_for_messages);
   }
-}
-
-Status WriteOnce(int fd, std::string_view bytes, std::string_view path_for_messages) {
-  const ssize_t written = Retry("write", [&] { return ::write(fd, bytes.data(), bytes.size()); });
-  if (written < 0) return Failed("write", path_for_messages, fd);
-  if (static_cast<size_t>(written) != bytes.size()) return Error::System("write", EIO, path_for_messages);
-  return Ok();
 }
 
 Status PwriteOnce(int fd, std::string_view bytes, off_t offset, std::string_view path_for_messages) {
@@ -254,12 +247,6 @@ Result<FdPair> SocketPair(int domain, int type) {
   return FdPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-Result<FdPair> Pipe() {
-  int fds[2];
-  if (Retry("pipe2", [&] { return ::pipe2(fds, O_CLOEXEC); }) < 0) return Failed("pipe2");
-  return FdPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
-
 Result<UniqueFd> NetlinkSocket(int protocol, uint32_t groups) {
   const int fd =
       Retry("socket", [&] { return ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol); });
@@ -296,12 +283,6 @@ Result<MappedMemory> MapShared(int fd, size_t size, std::string_view path_for_me
   void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (address == MAP_FAILED) return Failed("mmap", path_for_messages, fd);
   return MappedMemory(address, size);
-}
-
-Result<UniqueFd> PidfdOpen(pid_t pid) {
-  const long fd = Retry("pidfd_open", [&] { return ::syscall(SYS_pidfd_open, pid, 0); });
-  if (fd < 0) return Failed("pidfd_open");
-  return UniqueFd(static_cast<int>(fd));
 }
 
 Status PidfdSendSignal(int pidfd, int signal) {

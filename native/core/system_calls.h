@@ -38,7 +38,7 @@ Result<struct statfs> Fstatfs(int fd, std::string_view path_for_messages = {});
 Result<std::string> ReadLinkAt(int dirfd, const std::string& path);
 // The names in a directory, without "." and "..".
 Result<std::vector<std::string>> ListDirectory(const std::string& path);
-Result<UniqueFd> DupCloexec(int fd, int at_least = 0);
+Result<UniqueFd> DupCloexec(int fd);
 // fcntl(2) F_GETFL and F_SETFL.
 Result<int> StatusFlags(int fd, std::string_view path_for_messages = {});
 Status SetStatusFlags(int fd, int flags, std::string_view path_for_messages = {});
@@ -47,9 +47,7 @@ Status SetStatusFlags(int fd, int flags, std::string_view path_for_messages = {}
 Result<size_t> PreadFull(int fd, void* buffer, size_t size, off_t offset, std::string_view path_for_messages = {});
 // Reads a small file of /proc or selinuxfs whole; ERANGE above `limit` bytes.
 Result<std::string> ReadSmallFile(int fd, size_t limit, std::string_view path_for_messages);
-// One write(2) of everything: procfs and selinuxfs take a value in a single write or not at all.
-Status WriteOnce(int fd, std::string_view bytes, std::string_view path_for_messages);
-// The same at an offset, without moving the descriptor's own.
+// One pwrite(2) of everything: procfs and selinuxfs take a value in a single write or not at all.
 Status PwriteOnce(int fd, std::string_view bytes, off_t offset, std::string_view path_for_messages);
 
 // The value of the security.selinux attribute without its trailing NUL. Works on any descriptor,
@@ -63,7 +61,6 @@ struct FdPair {
   UniqueFd second;
 };
 Result<FdPair> SocketPair(int domain, int type);
-Result<FdPair> Pipe();
 // A non-blocking netlink socket subscribed to the multicast groups of the bit mask `groups`.
 Result<UniqueFd> NetlinkSocket(int protocol, uint32_t groups);
 // One recv(2) that does not block; what does not fit is cut off. EAGAIN when nothing is waiting.
@@ -75,7 +72,6 @@ Result<std::vector<uint64_t>> LsmListModules();
 // A shared, read-only mapping of the first `size` bytes of a file.
 Result<MappedMemory> MapShared(int fd, size_t size, std::string_view path_for_messages);
 
-Result<UniqueFd> PidfdOpen(pid_t pid);
 Status PidfdSendSignal(int pidfd, int signal);
 struct ExitState {
   bool exited = false;  // false: still running (only with `block` false)

@@ -159,7 +159,6 @@ class AccessCache {
   uint32_t policy_seqno_ = 0;   // LOCKED(mutex_) of this epoch's answers, 0: none seen yet
   uint32_t victim_ = 0;         // LOCKED(mutex_)
   std::map<std::string, std::shared_ptr<const policy::SecurityClass>, std::less<>> classes_;  // LOCKED(mutex_)
-  size_t limit_;                                                                              // LOCKED(mutex_)
 
   mutable std::atomic<uint64_t> hits_{0};
   mutable std::atomic<uint64_t> misses_{0};

@@ -46,6 +46,10 @@ struct NewContextAnswer {
   bool unknown_target = false;
 };
 
+// How often what belongs to one epoch is asked again because the epoch ended meanwhile. A reload takes the
+// kernel some ten milliseconds, a decision some microseconds.
+inline constexpr int kAttempts = 16;
+
 // A context with its number. Having the text at hand, a question can be asked even when the table
 // was too small to keep it.
 struct Interned {

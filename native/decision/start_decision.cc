@@ -13,8 +13,6 @@
 namespace vmentry::decision {
 namespace {
 
-// A reload takes the kernel some ten milliseconds, a decision some microseconds.
-constexpr int kAttempts = 16;
 constexpr std::string_view kVmClass = "vm";
 
 bool IsChanged(const Error& error) { return error.code == "ERR_SELINUX_POLICY_CHANGED"; }

@@ -13,6 +13,7 @@
 
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
+#include "decision/context_fields.h"
 #include "launch/procfs.h"
 #include "selinux/thread_attributes.h"
 
@@ -88,16 +89,11 @@ Status MakeSockets(std::vector<StdioEntry>* entries) {
 }  // namespace
 
 std::string SocketContext(const std::string& launcher, const std::string& vm) {
-  // user:role:type[:level]; a level may contain colons itself.
-  const auto level_of = [](const std::string& context) {
-    size_t at = context.find(':');
-    for (int i = 0; i < 2 && at != std::string::npos; ++i) at = context.find(':', at + 1);
-    return at;
-  };
-  const size_t vm_level = level_of(vm);
-  const size_t launcher_level = level_of(launcher);
-  if (vm_level == std::string::npos || launcher_level == std::string::npos) return launcher;
-  return launcher.substr(0, launcher_level) + vm.substr(vm_level);
+  decision::ContextFields fields = decision::ContextFields::Of(launcher);
+  const std::string_view range = decision::ContextFields::Of(vm).range;
+  if (fields.range.empty() || range.empty()) return launcher;
+  fields.range = range;
+  return fields.Join();
 }
 
 Status MakeStdio(std::vector<StdioEntry>* entries, const std::string& socket_context) {
@@ -134,32 +130,16 @@ Result<decision::DescriptorQuestion> QuestionAbout(int fd, const std::string& na
   decision::DescriptorQuestion question;
   question.name = name;
   VMENTRY_TRY(const struct stat status, sys::Fstat(fd));
-  switch (status.st_mode & S_IFMT) {
-    case S_IFREG:
-      question.object_class = "file";
-      break;
-    case S_IFBLK:
-      question.object_class = "blk_file";
-      break;
-    case S_IFCHR:
-      question.object_class = "chr_file";
-      break;
-    case S_IFIFO:
-      question.object_class = "fifo_file";
-      break;
-    case S_IFDIR:
-      question.object_class = "dir";
-      break;
-    case S_IFSOCK: {
-      VMENTRY_TRY(const int family, SocketOption(fd, SO_DOMAIN));
-      VMENTRY_TRY(const int type, SocketOption(fd, SO_TYPE));
-      VMENTRY_TRY(const int protocol, SocketOption(fd, SO_PROTOCOL));
-      question.object_class = SocketClass(family, type, protocol);
-      break;
-    }
-    // Anonymous inodes (eventfd, a KVM descriptor, …) are private to the kernel: it asks for `fd use` only.
-    default:
-      return question;
+  // Anonymous inodes (eventfd, a KVM descriptor, …) are private to the kernel: it asks for `fd use` only.
+  if ((status.st_mode & S_IFMT) == 0) return question;
+  if (S_ISSOCK(status.st_mode)) {
+    // A descriptor of it: what ClassOfMode names is the file of a bound one.
+    VMENTRY_TRY(const int family, SocketOption(fd, SO_DOMAIN));
+    VMENTRY_TRY(const int type, SocketOption(fd, SO_TYPE));
+    VMENTRY_TRY(const int protocol, SocketOption(fd, SO_PROTOCOL));
+    question.object_class = SocketClass(family, type, protocol);
+  } else {
+    question.object_class = decision::ClassOfMode(status.st_mode);
   }
   // The permissions of the kernel's file_to_av(). Not `getattr`: inheriting does not ask for it.
   VMENTRY_TRY(const int flags, sys::StatusFlags(fd));

@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,7 +38,6 @@ namespace {
 constexpr const char* kExecAttribute = "thread-self/attr/exec";
 constexpr size_t kStackSize = 64 * 1024;
 constexpr int kSignals = 64;
-constexpr int kPidfd = 3;  // P_PIDFD, where libc's headers are older than the kernel's
 
 // All the child needs, made before the clone: it must not allocate, lock, or call anything that does.
 struct Plan {
@@ -232,12 +230,9 @@ class DumpableRestored {
 Result<MappedMemory> MakeStack() {
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t size = kStackSize + page;
-  if (const int injected = fault::Take("mmap"); injected != 0) return Error::System("mmap", injected);
-  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (memory == MAP_FAILED) return Error::System("mmap", errno);
-  MappedMemory stack(memory, size);
+  VMENTRY_TRY(MappedMemory stack, sys::MapStack(size));
   // Stacks grow down on every architecture that Node runs on: the guard is the lowest page.
-  if (::mprotect(memory, page, PROT_NONE) != 0) return Error::System("mprotect", errno);
+  VMENTRY_CHECK(sys::Mprotect(stack.address(), page, PROT_NONE));
   return stack;
 }
 
@@ -288,16 +283,7 @@ void Child::Abandon() {
   pid_ = -1;
 }
 
-Result<Child::Change> Child::Peek() const {
-  siginfo_t info = {};
-  if (const int injected = fault::Take("waitid"); injected != 0) return Error::System("waitid", injected);
-  constexpr int kOptions = WEXITED | WSTOPPED | WNOWAIT | WNOHANG;
-  if (::waitid(static_cast<idtype_t>(kPidfd), static_cast<id_t>(pidfd_.get()), &info, kOptions) < 0) {
-    return Error::System("waitid", errno);
-  }
-  if (info.si_pid == 0) return Change::kNone;
-  return info.si_code == CLD_STOPPED ? Change::kStopped : Change::kExited;
-}
+Result<Child::Change> Child::Peek() const { return sys::PeekPidfd(pidfd_.get()); }
 
 Status Child::Continue() const {
   Status sent = sys::PidfdSendSignal(pidfd_.get(), SIGCONT);

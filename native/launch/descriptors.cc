@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "decision/context_fields.h"
 #include "launch/procfs.h"
@@ -23,14 +22,6 @@
 
 namespace vmentry::launch {
 namespace {
-
-Result<int> SocketOption(int fd, int option) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  if (const int injected = fault::Take("getsockopt"); injected != 0) return Error::System("getsockopt", injected);
-  if (::getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0) return Error::System("getsockopt", errno);
-  return value;
-}
 
 // As socket_type_to_security_class() of the kernel's security/selinux/hooks.c, for the families that
 // a VMM is given. Anything else is asked about as "socket", which policies grant to nobody, so it is
@@ -134,9 +125,9 @@ Result<decision::DescriptorQuestion> QuestionAbout(int fd, const std::string& na
   if ((status.st_mode & S_IFMT) == 0) return question;
   if (S_ISSOCK(status.st_mode)) {
     // A descriptor of it: what ClassOfMode names is the file of a bound one.
-    VMENTRY_TRY(const int family, SocketOption(fd, SO_DOMAIN));
-    VMENTRY_TRY(const int type, SocketOption(fd, SO_TYPE));
-    VMENTRY_TRY(const int protocol, SocketOption(fd, SO_PROTOCOL));
+    VMENTRY_TRY(const int family, sys::SocketOption(fd, SO_DOMAIN));
+    VMENTRY_TRY(const int type, sys::SocketOption(fd, SO_TYPE));
+    VMENTRY_TRY(const int protocol, sys::SocketOption(fd, SO_PROTOCOL));
     question.object_class = SocketClass(family, type, protocol);
   } else {
     question.object_class = decision::ClassOfMode(status.st_mode);

@@ -382,7 +382,7 @@ TEST_CASE("every step of the child, made to fail, is reported, and leaves no pro
   for (const auto& [name, count] : steps) {
     names.insert(name);
     const bool in_child = name.starts_with("child:");
-    if (!in_child && name != "clone" && name != "mmap") continue;
+    if (!in_child && name != "clone" && name != "mmap" && name != "mprotect") continue;
     for (unsigned call = 0; call < count; ++call) {
       fault::Clear();
       fault::Arm(name.c_str(), call, EDOM);

@@ -21,7 +21,7 @@
 #include "core/mapped_memory.h"
 #include "core/signals_blocked.h"
 #include "core/system_calls.h"
-#include "launch/procfs.h"
+#include "launch/child_status.h"
 #include "launch/reaper.h"
 
 #ifndef F_SETSIG

@@ -13,7 +13,7 @@
 
 #include "core/system_calls.h"
 #include "decision/context_fields.h"
-#include "launch/procfs.h"
+#include "launch/child_status.h"
 #include "selinux/thread_attributes.h"
 
 #ifndef SELINUX_MAGIC

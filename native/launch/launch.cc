@@ -13,7 +13,7 @@
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "decision/audit.h"
-#include "launch/procfs.h"
+#include "launch/child_status.h"
 #include "policy/policy_source.h"
 #include "selinux/state.h"
 #include "selinux/thread_attributes.h"

@@ -22,8 +22,8 @@
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "launch/child.h"
+#include "launch/child_status.h"
 #include "launch/descriptors.h"
-#include "launch/procfs.h"
 #include "launch/tie.h"
 
 using namespace vmentry;

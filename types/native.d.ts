@@ -3,7 +3,7 @@
 // memory-safe. Failures throw, or reject with, what the factory given to `initialize` makes.
 
 import type { NativeSelinuxArea } from './native-selinux.js';
-import type { CacheStatistics, Check, Context, Decision, DiskFormat } from './public.js';
+import type { CacheStatistics, Context, Decision, DiskFormat } from './public.js';
 
 /** What native code knows about a failure; lib/errors.ts turns it into an error of the right class. */
 export interface NativeErrorInfo {
@@ -52,7 +52,6 @@ export interface NativeImageMember {
   blockDevice: boolean;
   /** Size in bytes of a regular file. */
   size: bigint;
-  context: Context | null;
 }
 
 export interface NativeImage {
@@ -77,7 +76,6 @@ export interface NativeDecisionArea {
   /** A number for (class, permissions), for `askAccess`. At most 32 permissions. */
   accessQuestion(objectClass: string, permissions: readonly string[]): number;
   internContext(context: Context): ContextId;
-  contextOf(id: ContextId): Context;
   setCacheLimit(bytes: number): void;
   cacheStatistics(): CacheStatistics;
   flushCache(): void;
@@ -204,5 +202,3 @@ export interface NativeAddon {
   readonly decision: NativeDecisionArea;
   readonly launch: NativeLaunchArea;
 }
-
-export type { Check, NativeSelinuxArea };

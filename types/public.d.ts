@@ -45,7 +45,7 @@ export interface StartRequest {
   readonly client?: Context;
   /** Who execs. Default: this process. Another context can only be decided about, never launched. */
   readonly launcher?: Context;
-  /** The VMM binary: its path, or (deciding only) its context. Without it, question 5 leaves it out. */
+  /** The VMM binary: its path, or (deciding only) its context. Without it, no question is about it. */
   readonly emulator?: string | { readonly path: string } | { readonly context: Context } | Emulator;
   /** Which rule chooses the VM domain: `type_transition` (default) or `type_change`. */
   readonly rule?: 'transition' | 'change';
@@ -54,7 +54,7 @@ export interface StartRequest {
   readonly selinux?: SelinuxMode;
 }
 
-/** Which of the five questions a check belongs to. */
+/** Which of the questions a check belongs to. */
 export type CheckQuestion = 'read-disk' | 'vm-domain' | 'entrypoint' | 'start' | 'exec' | 'inherit';
 
 /** One question to the policy and its verdict. */

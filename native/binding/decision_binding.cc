@@ -341,17 +341,6 @@ Napi::Value InternContext(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, static_cast<double>(cache.value()->contexts().Intern(context)));
 }
 
-Napi::Value ContextOf(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  const Result<AccessCache*> cache = decision::KernelAccessCache();
-  if (!cache.ok()) return Throw(env, cache.error());
-  const double number = info[0].As<Napi::Number>().DoubleValue();
-  const Result<decision::Interned> found =
-      cache.value()->Resolve(IdFrom(number, decision::kMaxContextId, decision::kNoContext));
-  if (!found.ok()) return Throw(env, found.error());
-  return Napi::String::New(env, found.value().text);
-}
-
 // --- The cache -----------------------------------------------------------------------------------
 
 void SetCacheLimit(const Napi::CallbackInfo& info) {
@@ -403,7 +392,6 @@ Napi::Object MakeDecision(Napi::Env env) {
   area.Set("prepare", Napi::Function::New(env, Prepare, "prepare"));
   AddSingleQuestions(env, area);
   area.Set("internContext", Napi::Function::New(env, InternContext, "internContext"));
-  area.Set("contextOf", Napi::Function::New(env, ContextOf, "contextOf"));
   area.Set("setCacheLimit", Napi::Function::New(env, SetCacheLimit, "setCacheLimit"));
   area.Set("cacheStatistics", Napi::Function::New(env, CacheStatistics, "cacheStatistics"));
   area.Set("flushCache", Napi::Function::New(env, FlushCache, "flushCache"));

@@ -1,31 +1,10 @@
 #include "binding/environment.h"
 
 #include <pthread.h>
-#include <signal.h>
 
-#include <thread>
+#include "core/signals_blocked.h"
 
 namespace vmentry::binding {
-namespace {
-
-// A job's thread must never run the signal handlers of the program that embeds us; it inherits the
-// mask of the thread that makes it, so everything is blocked around its creation.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  sigset_t previous_;
-};
-
-}  // namespace
 
 void Environment::Install(Napi::Env env) {
   auto* self = new Environment(env);
@@ -66,7 +45,7 @@ Napi::Promise Environment::Start(std::unique_ptr<Job> job, const char* thread_na
   pthread_t thread;
   int failed;
   {
-    const SignalsBlocked blocked;
+    const AllSignalsBlocked blocked;
     // pthread_create instead of std::thread: without exceptions a refused thread (EAGAIN) would
     // abort the process.
     failed = pthread_create(

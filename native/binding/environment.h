@@ -55,7 +55,8 @@ class Job {
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
 
-  // Set when the caller aborted or the environment is being torn down. Long work polls it.
+  // Set when the environment is being torn down. Long work polls it. (What a caller aborts has a flag of
+  // its own: Handle::cancelled, ManyControl.)
   const std::atomic<bool>& cancelled() const { return cancelled_; }
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 

@@ -81,8 +81,6 @@ Napi::Object ImageToJs(Napi::Env env, const decision::GatheredObject& object, bo
     js.Set("dataFile", member.data_file);
     js.Set("blockDevice", S_ISBLK(member.file.status.st_mode));
     js.Set("size", Napi::BigInt::New(env, static_cast<int64_t>(member.file.status.st_size)));
-    js.Set("context",
-           member.file.context.empty() ? env.Null() : Napi::Value(Napi::String::New(env, member.file.context)));
     members.Set(i, js);
   }
   Napi::Object image = Napi::Object::New(env);
@@ -90,19 +88,6 @@ Napi::Object ImageToJs(Napi::Env env, const decision::GatheredObject& object, bo
   image.Set("boot", boot);
   image.Set("members", members);
   return image;
-}
-
-// A descriptor that JS names by number is duplicated before JS runs on: the caller may close it, and
-// somebody else get the number.
-Result<std::vector<UniqueFd>> DuplicateDescriptors(decision::StartRequest* request) {
-  std::vector<UniqueFd> copies;
-  for (decision::ObjectRequest& object : request->objects) {
-    if (object.fd < 0) continue;
-    VMENTRY_TRY(UniqueFd copy, sys::DupCloexec(object.fd));
-    object.fd = copy.get();
-    copies.push_back(std::move(copy));
-  }
-  return copies;
 }
 
 Napi::Value PreparedToJs(Napi::Env env, launch::PreparedLaunch prepared) {
@@ -124,11 +109,11 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto request = std::make_shared<decision::StartRequest>(StartRequestFromJs(env, info[0].As<Napi::Object>()));
   if (env.IsExceptionPending()) return env.Undefined();
-  Result<std::vector<UniqueFd>> duplicated = DuplicateDescriptors(request.get());
-  if (!duplicated.ok()) return Throw(env, duplicated.error());
-  auto copies = std::make_shared<std::vector<UniqueFd>>(std::move(duplicated).value());
+  Result<std::vector<UniqueFd>> taken = TakeDescriptors(request.get());
+  if (!taken.ok()) return Throw(env, taken.error());
+  const auto descriptors = std::make_shared<std::vector<UniqueFd>>(std::move(taken).value());
   return RunJob<launch::PreparedLaunch>(
-      env, "vm-prepare", [request, copies](const std::atomic<bool>&) { return launch::Prepare(*request); },
+      env, "vm-prepare", [request, descriptors](const std::atomic<bool>&) { return launch::Prepare(*request); },
       PreparedToJs);
 }
 

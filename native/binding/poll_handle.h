@@ -24,7 +24,6 @@ class PollHandle : public std::enable_shared_from_this<PollHandle> {
   PollHandle& operator=(const PollHandle&) = delete;
   ~PollHandle() = default;
 
-  int fd() const { return fd_.get(); }
   // Idempotent. `ready` is not called any more, and what it holds is released.
   void Close();
   void Ref();

@@ -71,7 +71,7 @@ Value ToJs(Napi::Env env, const selinux::ObjectClass& object_class) {
   object.Set("permissions", ToJs(env, object_class.permissions));
   return object;
 }
-Value ToJs(Napi::Env env, const selinux::AccessAnswer& answer) {
+Value ToJs(Napi::Env env, const selinux::AvAnswer& answer) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("allowed", answer.decision.allowed);
   object.Set("decided", answer.decision.decided);

@@ -66,6 +66,8 @@ const char* NameOf(Question question) {
       return "exec";
     case Question::kInherit:
       return "inherit";
+    case Question::kCount:
+      break;
   }
   return "";
 }

@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -14,6 +16,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <utility>
 
 #include "core/fault_injection.h"
 
@@ -27,6 +30,7 @@ namespace {
 // The same numbers on every architecture that Node runs on; older headers lack them.
 constexpr long kSysOpenat2 = 437;
 constexpr long kSysLsmListModules = 461;
+constexpr int kSetSignal = 10;  // F_SETSIG, which the C library declares with its extensions only
 
 // Long enough for "/proc/self/fd/" and any int.
 using ProcFdPath = std::array<char, 40>;
@@ -118,17 +122,21 @@ Result<std::string> ReadLinkAt(int dirfd, const std::string& path) {
 }
 
 Result<std::vector<std::string>> ListDirectory(const std::string& path) {
-  VMENTRY_TRY(UniqueFd fd, OpenAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  VMENTRY_TRY(UniqueFd directory, OpenAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
+  return ListDirectory(std::move(directory), path);
+}
+
+Result<std::vector<std::string>> ListDirectory(UniqueFd directory, std::string_view path_for_messages) {
   errno = fault::Take("fdopendir");
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory(errno != 0 ? nullptr : ::fdopendir(fd.get()), ::closedir);
-  if (directory == nullptr) return Failed("fdopendir", path);
-  (void)fd.Release();  // closedir closes it
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(errno != 0 ? nullptr : ::fdopendir(directory.get()), ::closedir);
+  if (stream == nullptr) return Failed("fdopendir", path_for_messages);
+  (void)directory.Release();  // closedir closes it
   std::vector<std::string> names;
   for (;;) {
     errno = fault::Take("readdir");
-    const dirent* entry = errno != 0 ? nullptr : ::readdir(directory.get());
+    const dirent* entry = errno != 0 ? nullptr : ::readdir(stream.get());
     if (entry == nullptr) {
-      if (errno != 0) return Failed("readdir", path);
+      if (errno != 0) return Failed("readdir", path_for_messages);
       return names;
     }
     const std::string_view name = entry->d_name;
@@ -136,8 +144,8 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path) {
   }
 }
 
-Result<UniqueFd> DupCloexec(int fd, int at_least) {
-  const int copy = Retry("fcntl", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, at_least); });
+Result<UniqueFd> DupCloexec(int fd) {
+  const int copy = Retry("fcntl", [&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, 0); });
   if (copy < 0) return Failed("fcntl", {}, fd);
   return UniqueFd(copy);
 }
@@ -150,6 +158,16 @@ Result<int> StatusFlags(int fd, std::string_view path_for_messages) {
 
 Status SetStatusFlags(int fd, int flags, std::string_view path_for_messages) {
   if (Retry("fcntl", [&] { return ::fcntl(fd, F_SETFL, flags); }) < 0) return Failed("fcntl", path_for_messages, fd);
+  return Ok();
+}
+
+Status SetSignal(int fd, int signal) {
+  if (Retry("fcntl", [&] { return ::fcntl(fd, kSetSignal, signal); }) < 0) return Failed("fcntl", {}, fd);
+  return Ok();
+}
+
+Status SetOwner(int fd, pid_t pid) {
+  if (Retry("fcntl", [&] { return ::fcntl(fd, F_SETOWN, pid); }) < 0) return Failed("fcntl", {}, fd);
   return Ok();
 }
 
@@ -176,13 +194,6 @@ Result<std::string> ReadSmallFile(int fd, size_t limit, std::string_view path_fo
     content.append(chunk.data(), static_cast<size_t>(got));
     if (content.size() > limit) return Error::System("read", ERANGE, path_for_messages);
   }
-}
-
-Status WriteOnce(int fd, std::string_view bytes, std::string_view path_for_messages) {
-  const ssize_t written = Retry("write", [&] { return ::write(fd, bytes.data(), bytes.size()); });
-  if (written < 0) return Failed("write", path_for_messages, fd);
-  if (static_cast<size_t>(written) != bytes.size()) return Error::System("write", EIO, path_for_messages);
-  return Ok();
 }
 
 Status PwriteOnce(int fd, std::string_view bytes, off_t offset, std::string_view path_for_messages) {
@@ -254,10 +265,13 @@ Result<FdPair> SocketPair(int domain, int type) {
   return FdPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-Result<FdPair> Pipe() {
-  int fds[2];
-  if (Retry("pipe2", [&] { return ::pipe2(fds, O_CLOEXEC); }) < 0) return Failed("pipe2");
-  return FdPair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+Result<int> SocketOption(int fd, int option) {
+  int value = 0;
+  socklen_t size = sizeof value;
+  if (Retry("getsockopt", [&] { return ::getsockopt(fd, SOL_SOCKET, option, &value, &size); }) < 0) {
+    return Failed("getsockopt", {}, fd);
+  }
+  return value;
 }
 
 Result<UniqueFd> NetlinkSocket(int protocol, uint32_t groups) {
@@ -289,19 +303,52 @@ Result<std::vector<uint64_t>> LsmListModules() {
   return ids;
 }
 
-Result<MappedMemory> MapShared(int fd, size_t size, std::string_view path_for_messages) {
-  if (const int injected = fault::Take("mmap"); injected != 0) {
-    return Error::System("mmap", injected, path_for_messages);
-  }
-  void* address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+namespace {
+
+Result<MappedMemory> Map(size_t size, int protection, int flags, int fd, std::string_view path_for_messages) {
+  errno = fault::Take("mmap");
+  void* const address = errno != 0 ? MAP_FAILED : ::mmap(nullptr, size, protection, flags, fd, 0);
   if (address == MAP_FAILED) return Failed("mmap", path_for_messages, fd);
   return MappedMemory(address, size);
 }
 
-Result<UniqueFd> PidfdOpen(pid_t pid) {
-  const long fd = Retry("pidfd_open", [&] { return ::syscall(SYS_pidfd_open, pid, 0); });
-  if (fd < 0) return Failed("pidfd_open");
-  return UniqueFd(static_cast<int>(fd));
+}  // namespace
+
+Result<MappedMemory> MapShared(int fd, size_t size, std::string_view path_for_messages) {
+  return Map(size, PROT_READ, MAP_SHARED, fd, path_for_messages);
+}
+
+Result<MappedMemory> MapStack(size_t size) {
+  return Map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, {});
+}
+
+Status Mprotect(void* address, size_t size, int protection) {
+  if (Retry("mprotect", [&] { return ::mprotect(address, size, protection); }) < 0) return Failed("mprotect");
+  return Ok();
+}
+
+Result<UniqueFd> EpollCreate() {
+  const int fd = Retry("epoll_create1", [] { return ::epoll_create1(EPOLL_CLOEXEC); });
+  if (fd < 0) return Failed("epoll_create1");
+  return UniqueFd(fd);
+}
+
+Status EpollAdd(int epoll, int fd) {
+  struct epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (Retry("epoll_ctl", [&] { return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event); }) < 0) {
+    return Failed("epoll_ctl", {}, fd);
+  }
+  return Ok();
+}
+
+Result<int> EpollWait(int epoll) {
+  struct epoll_event event = {};
+  if (Retry("epoll_wait", [&] { return ::epoll_wait(epoll, &event, 1, -1); }) < 0) {
+    return Failed("epoll_wait", {}, epoll);
+  }
+  return event.data.fd;
 }
 
 Status PidfdSendSignal(int pidfd, int signal) {
@@ -327,6 +374,17 @@ Result<ExitState> WaitPidfd(int pidfd, bool block) {
     state.signal = info.si_status;
   }
   return state;
+}
+
+Result<ChildChange> PeekPidfd(int pidfd) {
+  siginfo_t info = {};
+  constexpr int kOptions = WEXITED | WSTOPPED | WNOWAIT | WNOHANG;
+  if (Retry("waitid",
+            [&] { return ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, kOptions); }) < 0) {
+    return Failed("waitid", {}, pidfd);
+  }
+  if (info.si_pid == 0) return ChildChange::kNone;
+  return info.si_code == CLD_STOPPED ? ChildChange::kStopped : ChildChange::kExited;
 }
 
 Status Prlimit(pid_t pid, int resource, const struct rlimit& limit) {

@@ -1,6 +1,12 @@
 // The system calls this project makes, each as one function that returns a Result, retries EINTR
-// where that is right, and can be made to fail by the test build. Code outside this file and the
-// child of native/launch/ calls no fallible system call directly.
+// where that is right, and can be made to fail by the test build. Code outside this file calls no
+// fallible system call directly, with these exceptions:
+//
+//   clone(2) and what the child does before its exec   native/launch/child.cc: raw calls, and steps that
+//                                                      the test build makes fail by names of their own
+//   close, munmap, madvise, nanosleep                  nothing else would be done if they failed
+//   PR_SET_DUMPABLE                                    child.cc, with a value that is always taken
+//   what plays the kernel in the test build            selinux/policy_events.cc, thread_attributes.cc
 #pragma once
 
 #include <sys/stat.h>
@@ -38,18 +44,20 @@ Result<struct statfs> Fstatfs(int fd, std::string_view path_for_messages = {});
 Result<std::string> ReadLinkAt(int dirfd, const std::string& path);
 // The names in a directory, without "." and "..".
 Result<std::vector<std::string>> ListDirectory(const std::string& path);
-Result<UniqueFd> DupCloexec(int fd, int at_least = 0);
+Result<std::vector<std::string>> ListDirectory(UniqueFd directory, std::string_view path_for_messages);
+Result<UniqueFd> DupCloexec(int fd);
 // fcntl(2) F_GETFL and F_SETFL.
 Result<int> StatusFlags(int fd, std::string_view path_for_messages = {});
 Status SetStatusFlags(int fd, int flags, std::string_view path_for_messages = {});
+// fcntl(2) F_SETSIG and F_SETOWN: which signal a descriptor with O_ASYNC sends, and to whom (0: nobody).
+Status SetSignal(int fd, int signal);
+Status SetOwner(int fd, pid_t pid);
 
 // One pread(2), repeated until `size` bytes or end of file: returns the bytes read.
 Result<size_t> PreadFull(int fd, void* buffer, size_t size, off_t offset, std::string_view path_for_messages = {});
 // Reads a small file of /proc or selinuxfs whole; ERANGE above `limit` bytes.
 Result<std::string> ReadSmallFile(int fd, size_t limit, std::string_view path_for_messages);
-// One write(2) of everything: procfs and selinuxfs take a value in a single write or not at all.
-Status WriteOnce(int fd, std::string_view bytes, std::string_view path_for_messages);
-// The same at an offset, without moving the descriptor's own.
+// One pwrite(2) of everything: procfs and selinuxfs take a value in a single write or not at all.
 Status PwriteOnce(int fd, std::string_view bytes, off_t offset, std::string_view path_for_messages);
 
 // The value of the security.selinux attribute without its trailing NUL. Works on any descriptor,
@@ -63,7 +71,8 @@ struct FdPair {
   UniqueFd second;
 };
 Result<FdPair> SocketPair(int domain, int type);
-Result<FdPair> Pipe();
+// getsockopt(2) of an integer at level SOL_SOCKET.
+Result<int> SocketOption(int fd, int option);
 // A non-blocking netlink socket subscribed to the multicast groups of the bit mask `groups`.
 Result<UniqueFd> NetlinkSocket(int protocol, uint32_t groups);
 // One recv(2) that does not block; what does not fit is cut off. EAGAIN when nothing is waiting.
@@ -74,8 +83,16 @@ Result<std::vector<uint64_t>> LsmListModules();
 
 // A shared, read-only mapping of the first `size` bytes of a file.
 Result<MappedMemory> MapShared(int fd, size_t size, std::string_view path_for_messages);
+// Fresh private memory for a stack.
+Result<MappedMemory> MapStack(size_t size);
+Status Mprotect(void* address, size_t size, int protection);
 
-Result<UniqueFd> PidfdOpen(pid_t pid);
+Result<UniqueFd> EpollCreate();
+// Adds `fd` to the set, to be told by its number when it can be read.
+Status EpollAdd(int epoll, int fd);
+// Waits for as long as it takes: the number of a descriptor that can be read.
+Result<int> EpollWait(int epoll);
+
 Status PidfdSendSignal(int pidfd, int signal);
 struct ExitState {
   bool exited = false;  // false: still running (only with `block` false)
@@ -84,6 +101,9 @@ struct ExitState {
 };
 // Reaps the child behind `pidfd`.
 Result<ExitState> WaitPidfd(int pidfd, bool block);
+// What has become of the child behind `pidfd`, which is not reaped.
+enum class ChildChange : uint8_t { kNone, kStopped, kExited };
+Result<ChildChange> PeekPidfd(int pidfd);
 Status Prlimit(pid_t pid, int resource, const struct rlimit& limit);
 
 }  // namespace vmentry::sys

@@ -67,8 +67,7 @@ AccessCache::AccessCache(policy::PolicySource& source, size_t limit_bytes)
       // Zeroed pages come from the kernel on first touch, so the unused rest costs address space
       // only. Null (no memory): everything is asked, nothing remembered.
       sets_(static_cast<Set*>(std::calloc(SetsFor(kMaxCacheLimit), sizeof(Set)))),
-      set_mask_(SetsFor(std::clamp(limit_bytes, kMinCacheLimit, kMaxCacheLimit)) - 1),
-      limit_(std::clamp(limit_bytes, kMinCacheLimit, kMaxCacheLimit)) {}
+      set_mask_(SetsFor(std::clamp(limit_bytes, kMinCacheLimit, kMaxCacheLimit)) - 1) {}
 
 AccessCache::~AccessCache() { std::free(sets_); }
 
@@ -323,7 +322,6 @@ void AccessCache::SetLimit(size_t limit_bytes) {
   std::lock_guard lock(mutex_);
   const size_t before = set_mask_.load(std::memory_order_relaxed) + 1;
   const size_t now = SetsFor(limit);
-  limit_ = limit;
   set_mask_.store(now - 1, std::memory_order_relaxed);
   if (sets_ == nullptr || now >= before) return;
   // Hands the tail back. Readers that still use the old mask see old entries or zeros, and zeros

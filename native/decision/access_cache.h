@@ -46,6 +46,10 @@ struct NewContextAnswer {
   bool unknown_target = false;
 };
 
+// How often what belongs to one epoch is asked again because the epoch ended meanwhile. A reload takes the
+// kernel some ten milliseconds, a decision some microseconds.
+inline constexpr int kAttempts = 16;
+
 // A context with its number. Having the text at hand, a question can be asked even when the table
 // was too small to keep it.
 struct Interned {
@@ -159,7 +163,6 @@ class AccessCache {
   uint32_t policy_seqno_ = 0;   // LOCKED(mutex_) of this epoch's answers, 0: none seen yet
   uint32_t victim_ = 0;         // LOCKED(mutex_)
   std::map<std::string, std::shared_ptr<const policy::SecurityClass>, std::less<>> classes_;  // LOCKED(mutex_)
-  size_t limit_;                                                                              // LOCKED(mutex_)
 
   mutable std::atomic<uint64_t> hits_{0};
   mutable std::atomic<uint64_t> misses_{0};

@@ -3,11 +3,6 @@
 #include <utility>
 
 namespace vmentry::decision {
-namespace {
-
-constexpr int kAttempts = 16;
-
-}  // namespace
 
 Result<uint32_t> AccessQuestion::Ask(AccessCache& cache, ContextId source, ContextId target) {
   VMENTRY_TRY(const Interned from, cache.Resolve(source));

@@ -12,8 +12,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "decision/path_label.h"
 #include "disk/image.h"
+#include "disk/path_label.h"
 
 namespace vmentry::decision {
 namespace {
@@ -21,7 +21,6 @@ namespace {
 // Images a thread takes at a time: enough that the counter is not contended, few enough that the last
 // ones are shared out.
 constexpr size_t kChunk = 32;
-constexpr int kAttempts = 16;
 
 Error Cancelled() { return Error::Coded("ERR_ABORTED", "The operation was aborted"); }
 
@@ -100,7 +99,7 @@ class Many {
       return OneImage(name, name, (flags & kManyBlockDevice) != 0 ? S_IFBLK : S_IFREG, read_only, known);
     }
     if ((flags & kManyQcow2) == 0 && common_.evaluate) {
-      VMENTRY_TRY(const PathLabel label, ReadPathLabel(name));
+      VMENTRY_TRY(const disk::PathLabel label, disk::ReadPathLabel(name));
       return OneImage(name, label.context, label.mode, read_only, known);
     }
     const disk::Format format = (flags & kManyQcow2) != 0 ? disk::Format::kQcow2 : disk::Format::kRaw;

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "decision/path_label.h"
+#include "disk/path_label.h"
 
 namespace vmentry::decision {
 
@@ -69,7 +69,7 @@ Result<uint32_t> PreparedDecision::VerdictOn(const std::string& path) {
     ResolvedDecision unused;
     return Ask(WithBootChain(gathered_, boot_object_, chain), &unused);
   }
-  VMENTRY_TRY(const PathLabel label, ReadPathLabel(path));
+  VMENTRY_TRY(const disk::PathLabel label, disk::ReadPathLabel(path));
   // Two classes, so one bit beside the number.
   const uint64_t key = cache_->contexts().Intern(label.context) << 1 | uint64_t{S_ISBLK(label.mode)};
   if (const auto known = by_boot_context_.find(key); known != by_boot_context_.end()) {

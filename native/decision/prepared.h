@@ -36,7 +36,7 @@ class PreparedDecision {
   Gathered gathered_;
   AccessCache* cache_ = nullptr;  // null: nothing is evaluated
   ResolvedDecision resolved_;
-  // VerdictOn: what was asked about each boot disk context and class, newest only.
+  // VerdictOn: what was asked about each boot disk context and class. All are dropped when it is full.
   static constexpr size_t kMaxBootContexts = 64;
   std::unordered_map<uint64_t, ResolvedDecision> by_boot_context_;
   size_t boot_object_ = 0;  // index in gathered_.objects

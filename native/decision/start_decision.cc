@@ -13,8 +13,6 @@
 namespace vmentry::decision {
 namespace {
 
-// A reload takes the kernel some ten milliseconds, a decision some microseconds.
-constexpr int kAttempts = 16;
 constexpr std::string_view kVmClass = "vm";
 
 bool IsChanged(const Error& error) { return error.code == "ERR_SELINUX_POLICY_CHANGED"; }
@@ -65,10 +63,10 @@ class Attempt {
     VMENTRY_TRY(vm_class_, Class(kVmClass));
     VMENTRY_CHECK(Bits(*vm_class_, kVmClass, {"entrypoint", PermissionOf(question_.action)}));
 
-    const Interned client = PartyOf(question_.client);
-    const Interned launcher = PartyOf(question_.launcher);
+    const Interned client = cache_.Intern(question_.client);
+    const Interned launcher = cache_.Intern(question_.launcher);
     objects_.reserve(question_.objects.size());
-    for (const ObjectQuestion& object : question_.objects) objects_.push_back(PartyOf(object.context));
+    for (const ObjectQuestion& object : question_.objects) objects_.push_back(cache_.Intern(object.context));
     if (objects_.empty() || question_.boot_object >= objects_.size()) {
       return Error::Coded("ERR_INVALID_ARG_VALUE", "A start needs an object to boot from");
     }
@@ -95,9 +93,8 @@ class Attempt {
 
  private:
   const ObjectQuestion& Boot() const { return question_.objects[question_.boot_object]; }
-  Interned PartyOf(const std::string& text) { return cache_.Intern(text); }
 
-  // Question 1: may the client read (and write) what it wants to become a VM?
+  // read-disk: may the client read (and write) what it wants to become a VM?
   Status AskImages(const Interned& client) {
     for (size_t i = 0; i < objects_.size(); ++i) {
       const ObjectQuestion& object = question_.objects[i];
@@ -108,7 +105,7 @@ class Attempt {
     return Ok();
   }
 
-  // Question 2: which domain? Nothing when policy names none, or one that no VM may have.
+  // vm-domain: which one? Nothing when policy names none, or one that no VM may have.
   Result<std::optional<Interned>> FindDomain(const Interned& client) {
     const Interned& disk = objects_[question_.boot_object];
     const char* const rule = question_.rule == Rule::kChange ? "type_change" : "type_transition";
@@ -139,19 +136,19 @@ class Attempt {
       decision_.vm_context = vm->text;
     } else {
       check.denied = {rule};
-      if (check.invalid_context.empty()) {
-        no_transition_ = true;
+      const bool no_transition = check.invalid_context.empty();
+      if (no_transition) {
         VMENTRY_TRY(check.rule, MissingForTransition(cache_, epoch_, question_.rule, client, disk, vm_class_->value));
         check.constraint = check.rule.empty();
       }
-      resolved_.domain_verdict = no_transition_ ? kVerdictNoTransition : kVerdictInvalidContext;
+      resolved_.domain_verdict = no_transition ? kVerdictNoTransition : kVerdictInvalidContext;
     }
     decision_.checks.push_back(std::move(check));
     return vm;
   }
 
-  // Question 5, first half: what the kernel asks when the launcher execs the emulator with the VM's
-  // context set (selinux_setprocattr, do_open_execat, selinux_bprm_creds_for_exec, elf_map).
+  // exec: what the kernel asks when the launcher execs the emulator with the VM's context set
+  // (selinux_setprocattr, do_open_execat, selinux_bprm_creds_for_exec, elf_map).
   Status AskExec(const Interned& launcher, const std::optional<Interned>& vm) {
     VMENTRY_CHECK(Ask(Question::kExec, "setexec", launcher, launcher, "process", {"setexec"}));
     const bool transition = vm && vm->id != launcher.id;
@@ -160,7 +157,7 @@ class Attempt {
     }
     bool nosuid = false;
     for (const EmulatorQuestion& emulator : question_.emulator) {
-      const Interned program = PartyOf(emulator.context);
+      const Interned program = cache_.Intern(emulator.context);
       nosuid = nosuid || emulator.nosuid;
       // The file is opened for execution by the launcher...
       if (vm && !transition) {
@@ -185,8 +182,8 @@ class Attempt {
     return Ok();
   }
 
-  // Question 5, second half: descriptors that the VM's domain may not use are replaced by /dev/null
-  // at the exec without a word. No `open`: the VM gets its images open.
+  // inherit: descriptors that the VM's domain may not use are replaced by /dev/null at the exec without
+  // a word. No `open`: the VM gets its images open.
   Status AskInherited(const Interned& launcher, const Interned& vm) {
     if (vm.id != launcher.id) {
       // The emulator's own file is one of them, so this is asked even when there are no others.
@@ -200,8 +197,8 @@ class Attempt {
     }
     for (const DescriptorQuestion& descriptor : question_.descriptors) {
       const std::vector<std::string_view> permissions(descriptor.permissions.begin(), descriptor.permissions.end());
-      VMENTRY_CHECK(Ask(Question::kInherit, descriptor.name, vm, PartyOf(descriptor.context), descriptor.object_class,
-                        permissions));
+      VMENTRY_CHECK(Ask(Question::kInherit, descriptor.name, vm, cache_.Intern(descriptor.context),
+                        descriptor.object_class, permissions));
     }
     return Ok();
   }
@@ -281,7 +278,6 @@ class Attempt {
   ResolvedDecision resolved_;
   std::shared_ptr<const policy::SecurityClass> vm_class_;
   std::vector<Interned> objects_;
-  bool no_transition_ = false;
   Decision decision_;
 };
 

@@ -53,12 +53,13 @@ struct StartQuestion {
 };
 
 enum class Question : uint8_t {
-  kReadDisk,    // 1: client → disk file { getattr open read … }
-  kVmDomain,    // 2: the transition itself
-  kEntrypoint,  // 3: disk → VM vm entrypoint
-  kStart,       // 4: client → VM vm start|restore|migrate_in
-  kExec,        // 5: what the kernel will ask at the exec
-  kInherit,     // 5: descriptors: fd use, file { getattr read … }, socket …
+  kReadDisk,    // client → disk file { getattr open read … }
+  kVmDomain,    // the transition itself
+  kEntrypoint,  // disk → VM vm entrypoint
+  kStart,       // client → VM vm start|restore|migrate_in
+  kExec,        // what the kernel will ask at the exec
+  kInherit,     // descriptors: fd use, file { getattr read … }, socket …
+  kCount,       // not a question
 };
 
 struct Check {
@@ -106,7 +107,7 @@ struct ResolvedDecision {
   ContextId boot = kNoContext;
   uint16_t vm_class = 0;
   ContextId new_context = kNoContext;  // what policy answered to (client, boot)
-  uint32_t domain_verdict = 0;         // what question 2 contributes to the verdict with that answer
+  uint32_t domain_verdict = 0;         // what vm-domain contributes to the verdict with that answer
   std::vector<ResolvedQuestion> questions;
 };
 
@@ -115,6 +116,8 @@ struct ResolvedDecision {
 inline constexpr uint32_t kVerdictNoTransition = 1u << 6;
 inline constexpr uint32_t kVerdictInvalidContext = 1u << 7;
 inline constexpr uint32_t VerdictBit(Question question) { return 1u << static_cast<unsigned>(question); }
+// The bits are known to callers (VERDICT of lib/decide.ts): one more question cannot simply take the next.
+static_assert(VerdictBit(Question::kCount) <= kVerdictNoTransition, "a question's bit already means something else");
 uint32_t VerdictOf(const Decision& decision);
 
 // Asks every question, all again when the policy changed meanwhile. An error means "could not be

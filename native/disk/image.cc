@@ -16,6 +16,45 @@ Error Changed(std::string_view what, const std::string& path) {
                       std::string(what) + " after the decision was made: nothing was started, ask again", path);
 }
 
+// Takes over a fresh O_PATH descriptor: type first, because only the allowed types are looked at further.
+Result<PinnedFile> Finish(UniqueFd fd, const std::string& path, Labels labels) {
+  PinnedFile file;
+  VMENTRY_TRY(file.status, sys::Fstat(fd.get(), path));
+  VMENTRY_CHECK(CheckType(file.status, path));
+  VMENTRY_TRY(file.context, UsableLabel(sys::SecurityLabel(fd.get(), path), path, labels));
+  file.fd = std::move(fd);
+  file.path = path;
+  return file;
+}
+
+// The same inode, not only the same content or device: the label belongs to the inode.
+bool SameInode(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_rdev == b.st_rdev &&
+         (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT);
+}
+
+Status VerifyDescriptor(int fd, const PinnedFile& file, Labels labels) {
+  VMENTRY_TRY(const struct stat status, sys::Fstat(fd, file.path));
+  if (!SameInode(status, file.status)) return Changed("the image became another file", file.path);
+  Result<std::string> label = sys::SecurityLabel(fd, file.path);
+  if (!label.ok()) {
+    const int reason = label.error().errno_value;
+    if (reason != ENODATA && reason != EOPNOTSUPP) return std::move(label).error();
+    if (!file.context.empty()) return Changed("the image lost its SELinux label", file.path);
+    if (labels == Labels::kOptional) return Ok();
+    return Error::Coded("ERR_DISK_UNLABELED", "the image has no SELinux label", file.path);
+  }
+  if (label.value() != file.context) return Changed("the SELinux label of the image changed", file.path);
+  return Ok();
+}
+
+}  // namespace
+
+Status CheckPath(const std::string& path) {
+  if (path.find('\0') == std::string::npos) return Ok();
+  return Error::Coded("ERR_INVALID_ARG_VALUE", "the path of an image contains a NUL byte");
+}
+
 Status CheckType(const struct stat& status, const std::string& path) {
   const char* what = nullptr;
   switch (status.st_mode & S_IFMT) {
@@ -45,9 +84,7 @@ Status CheckType(const struct stat& status, const std::string& path) {
                       std::string("an image must be a regular file or a block device, this is ") + what, path);
 }
 
-// The label of an open descriptor; empty where there is none and none is needed.
-Result<std::string> ReadLabel(int fd, const std::string& path, Labels labels) {
-  Result<std::string> label = sys::SecurityLabel(fd, path);
+Result<std::string> UsableLabel(Result<std::string> label, const std::string& path, Labels labels) {
   if (!label.ok()) {
     Error error = std::move(label).error();
     if (error.errno_value != ENODATA && error.errno_value != EOPNOTSUPP) return error;
@@ -63,45 +100,8 @@ Result<std::string> ReadLabel(int fd, const std::string& path, Labels labels) {
   return label;
 }
 
-// Takes over a fresh O_PATH descriptor: type first, because only the allowed types are looked at further.
-Result<PinnedFile> Finish(UniqueFd fd, const std::string& path, Labels labels) {
-  PinnedFile file;
-  VMENTRY_TRY(file.status, sys::Fstat(fd.get(), path));
-  VMENTRY_CHECK(CheckType(file.status, path));
-  VMENTRY_TRY(file.context, ReadLabel(fd.get(), path, labels));
-  file.fd = std::move(fd);
-  file.path = path;
-  return file;
-}
-
-// The same inode, not only the same content or device: the label belongs to the inode.
-bool SameInode(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_rdev == b.st_rdev &&
-         (a.st_mode & S_IFMT) == (b.st_mode & S_IFMT);
-}
-
-Status VerifyDescriptor(int fd, const PinnedFile& file, Labels labels) {
-  VMENTRY_TRY(const struct stat status, sys::Fstat(fd, file.path));
-  if (!SameInode(status, file.status)) return Changed("the image became another file", file.path);
-  Result<std::string> label = sys::SecurityLabel(fd, file.path);
-  if (!label.ok()) {
-    const int reason = label.error().errno_value;
-    if (reason != ENODATA && reason != EOPNOTSUPP) return std::move(label).error();
-    if (!file.context.empty()) return Changed("the image lost its SELinux label", file.path);
-    if (labels == Labels::kOptional) return Ok();
-    return Error::Coded("ERR_DISK_UNLABELED", "the image has no SELinux label", file.path);
-  }
-  if (label.value() != file.context) return Changed("the SELinux label of the image changed", file.path);
-  return Ok();
-}
-
-}  // namespace
-
 Result<PinnedFile> PinAt(int dirfd, const std::string& name, const std::string& path, Labels labels) {
-  // Where a C string ends early, another file would be opened than the one in messages.
-  if (path.find('\0') != std::string::npos) {
-    return Error::Coded("ERR_INVALID_ARG_VALUE", "the path of an image contains a NUL byte");
-  }
+  VMENTRY_CHECK(CheckPath(path));
   Result<UniqueFd> fd = sys::OpenAt(dirfd, name, O_PATH | O_NOFOLLOW);
   if (!fd.ok()) {
     Error error = std::move(fd).error();

@@ -8,7 +8,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,8 +19,9 @@
 
 #include "core/fault_injection.h"
 #include "core/mapped_memory.h"
+#include "core/signals_blocked.h"
 #include "core/system_calls.h"
-#include "launch/procfs.h"
+#include "launch/child_status.h"
 #include "launch/reaper.h"
 
 #ifndef F_SETSIG
@@ -38,7 +38,6 @@ namespace {
 constexpr const char* kExecAttribute = "thread-self/attr/exec";
 constexpr size_t kStackSize = 64 * 1024;
 constexpr int kSignals = 64;
-constexpr int kPidfd = 3;  // P_PIDFD, where libc's headers are older than the kernel's
 
 // All the child needs, made before the clone: it must not allocate, lock, or call anything that does.
 struct Plan {
@@ -205,23 +204,6 @@ constexpr auto CloneChild = &__clone;
 constexpr auto CloneChild = &::clone;
 #endif
 
-// The clone inherits this thread's mask: no handler of this process may run in the child, whose
-// memory is this process's own.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous_);
-  }
-  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t previous_;
-};
-
 // A child that changes its uid or gid makes the memory it runs in undumpable, and that is this
 // process's. Undone afterwards; LOCKED, because two launches at once would each take the other's
 // change for the state before.
@@ -248,12 +230,9 @@ class DumpableRestored {
 Result<MappedMemory> MakeStack() {
   const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   const size_t size = kStackSize + page;
-  if (const int injected = fault::Take("mmap"); injected != 0) return Error::System("mmap", injected);
-  void* const memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (memory == MAP_FAILED) return Error::System("mmap", errno);
-  MappedMemory stack(memory, size);
+  VMENTRY_TRY(MappedMemory stack, sys::MapStack(size));
   // Stacks grow down on every architecture that Node runs on: the guard is the lowest page.
-  if (::mprotect(memory, page, PROT_NONE) != 0) return Error::System("mprotect", errno);
+  VMENTRY_CHECK(sys::Mprotect(stack.address(), page, PROT_NONE));
   return stack;
 }
 
@@ -304,16 +283,7 @@ void Child::Abandon() {
   pid_ = -1;
 }
 
-Result<Child::Change> Child::Peek() const {
-  siginfo_t info = {};
-  if (const int injected = fault::Take("waitid"); injected != 0) return Error::System("waitid", injected);
-  constexpr int kOptions = WEXITED | WSTOPPED | WNOWAIT | WNOHANG;
-  if (::waitid(static_cast<idtype_t>(kPidfd), static_cast<id_t>(pidfd_.get()), &info, kOptions) < 0) {
-    return Error::System("waitid", errno);
-  }
-  if (info.si_pid == 0) return Change::kNone;
-  return info.si_code == CLD_STOPPED ? Change::kStopped : Change::kExited;
-}
+Result<Child::Change> Child::Peek() const { return sys::PeekPidfd(pidfd_.get()); }
 
 Status Child::Continue() const {
   Status sent = sys::PidfdSendSignal(pidfd_.get(), SIGCONT);
@@ -379,6 +349,7 @@ Result<Child> StartChild(const ChildSpec& spec) {
   pid_t pid;
   {
     const DumpableRestored dumpable(spec.set_uid || spec.set_gid);
+    // No handler of this process may run in the child, whose memory is this process's own.
     const AllSignalsBlocked blocked;
     pid = CloneChild(ChildMain, static_cast<char*>(stack.address()) + stack.size(),
                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);

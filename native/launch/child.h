@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "core/system_calls.h"
 #include "core/unique_fd.h"
 
 namespace vmentry::launch {
@@ -64,7 +65,7 @@ class Child {
 
   pid_t pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }
-  enum class Change : uint8_t { kNone, kStopped, kExited };
+  using Change = sys::ChildChange;
   // What has become of it; it is not reaped.
   Result<Change> Peek() const;
   // Lets a held program run.

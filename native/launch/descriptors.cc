@@ -11,9 +11,9 @@
 #include <cerrno>
 #include <utility>
 
-#include "core/fault_injection.h"
 #include "core/system_calls.h"
-#include "launch/procfs.h"
+#include "decision/context_fields.h"
+#include "launch/child_status.h"
 #include "selinux/thread_attributes.h"
 
 #ifndef SELINUX_MAGIC
@@ -22,14 +22,6 @@
 
 namespace vmentry::launch {
 namespace {
-
-Result<int> SocketOption(int fd, int option) {
-  int value = 0;
-  socklen_t size = sizeof value;
-  if (const int injected = fault::Take("getsockopt"); injected != 0) return Error::System("getsockopt", injected);
-  if (::getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0) return Error::System("getsockopt", errno);
-  return value;
-}
 
 // As socket_type_to_security_class() of the kernel's security/selinux/hooks.c, for the families that
 // a VMM is given. Anything else is asked about as "socket", which policies grant to nobody, so it is
@@ -88,16 +80,11 @@ Status MakeSockets(std::vector<StdioEntry>* entries) {
 }  // namespace
 
 std::string SocketContext(const std::string& launcher, const std::string& vm) {
-  // user:role:type[:level]; a level may contain colons itself.
-  const auto level_of = [](const std::string& context) {
-    size_t at = context.find(':');
-    for (int i = 0; i < 2 && at != std::string::npos; ++i) at = context.find(':', at + 1);
-    return at;
-  };
-  const size_t vm_level = level_of(vm);
-  const size_t launcher_level = level_of(launcher);
-  if (vm_level == std::string::npos || launcher_level == std::string::npos) return launcher;
-  return launcher.substr(0, launcher_level) + vm.substr(vm_level);
+  decision::ContextFields fields = decision::ContextFields::Of(launcher);
+  const std::string_view range = decision::ContextFields::Of(vm).range;
+  if (fields.range.empty() || range.empty()) return launcher;
+  fields.range = range;
+  return fields.Join();
 }
 
 Status MakeStdio(std::vector<StdioEntry>* entries, const std::string& socket_context) {
@@ -134,32 +121,16 @@ Result<decision::DescriptorQuestion> QuestionAbout(int fd, const std::string& na
   decision::DescriptorQuestion question;
   question.name = name;
   VMENTRY_TRY(const struct stat status, sys::Fstat(fd));
-  switch (status.st_mode & S_IFMT) {
-    case S_IFREG:
-      question.object_class = "file";
-      break;
-    case S_IFBLK:
-      question.object_class = "blk_file";
-      break;
-    case S_IFCHR:
-      question.object_class = "chr_file";
-      break;
-    case S_IFIFO:
-      question.object_class = "fifo_file";
-      break;
-    case S_IFDIR:
-      question.object_class = "dir";
-      break;
-    case S_IFSOCK: {
-      VMENTRY_TRY(const int family, SocketOption(fd, SO_DOMAIN));
-      VMENTRY_TRY(const int type, SocketOption(fd, SO_TYPE));
-      VMENTRY_TRY(const int protocol, SocketOption(fd, SO_PROTOCOL));
-      question.object_class = SocketClass(family, type, protocol);
-      break;
-    }
-    // Anonymous inodes (eventfd, a KVM descriptor, …) are private to the kernel: it asks for `fd use` only.
-    default:
-      return question;
+  // Anonymous inodes (eventfd, a KVM descriptor, …) are private to the kernel: it asks for `fd use` only.
+  if ((status.st_mode & S_IFMT) == 0) return question;
+  if (S_ISSOCK(status.st_mode)) {
+    // A descriptor of it: what ClassOfMode names is the file of a bound one.
+    VMENTRY_TRY(const int family, sys::SocketOption(fd, SO_DOMAIN));
+    VMENTRY_TRY(const int type, sys::SocketOption(fd, SO_TYPE));
+    VMENTRY_TRY(const int protocol, sys::SocketOption(fd, SO_PROTOCOL));
+    question.object_class = SocketClass(family, type, protocol);
+  } else {
+    question.object_class = decision::ClassOfMode(status.st_mode);
   }
   // The permissions of the kernel's file_to_av(). Not `getattr`: inheriting does not ask for it.
   VMENTRY_TRY(const int flags, sys::StatusFlags(fd));

@@ -13,7 +13,7 @@
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "decision/audit.h"
-#include "launch/procfs.h"
+#include "launch/child_status.h"
 #include "policy/policy_source.h"
 #include "selinux/state.h"
 #include "selinux/thread_attributes.h"
@@ -141,10 +141,7 @@ Result<ProcessRights> RightsOnVm(const decision::Gathered& gathered, const decis
   VMENTRY_TRY(const policy::SecurityClass process, source->LookupClass("process"));
   VMENTRY_TRY(const policy::AvDecision vector,
               source->ComputeAv(gathered.question.launcher, decision.vm_context, process.value));
-  const auto granted = [&](const char* name) {
-    const auto at = std::find(process.permissions.begin(), process.permissions.end(), name);
-    return at != process.permissions.end() && (vector.allowed >> (at - process.permissions.begin()) & 1u) != 0;
-  };
+  const auto granted = [&](const char* name) { return (vector.allowed & process.BitOf(name)) != 0; };
   rights.stop_and_continue = granted("sigstop") && granted("signal");
   rights.kill = granted("sigkill") || !decision.enforcing || (vector.flags & selinux::kAvdFlagsPermissive) != 0;
   return rights;

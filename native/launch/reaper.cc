@@ -1,15 +1,12 @@
 #include "launch/reaper.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <map>
 #include <mutex>
 #include <utility>
 
+#include "core/signals_blocked.h"
 #include "core/system_calls.h"
 
 namespace vmentry::launch {
@@ -29,14 +26,14 @@ class Orphanage {
     const int number = pidfd.get();
     orphans_.emplace(number, Orphan{std::move(pidfd), std::move(tie)});
     // A refused thread or epoll entry (no memory, no descriptors) is tried again with the next one.
-    if (!epoll_.valid()) epoll_.Reset(::epoll_create1(EPOLL_CLOEXEC));
-    if (!running_) running_ = epoll_.valid() && StartThread();
+    if (!epoll_.valid()) {
+      Result<UniqueFd> epoll = sys::EpollCreate();
+      if (!epoll.ok()) return;
+      epoll_ = std::move(epoll).value();
+    }
+    if (!running_) running_ = StartThread();
     for (auto& [fd, orphan] : orphans_) {
-      if (orphan.watched || !epoll_.valid()) continue;
-      struct epoll_event event = {};
-      event.events = EPOLLIN;
-      event.data.fd = fd;
-      orphan.watched = ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+      if (!orphan.watched) orphan.watched = sys::EpollAdd(epoll_.get(), fd).ok();
     }
   }
 
@@ -48,9 +45,7 @@ class Orphanage {
   };
 
   bool StartThread() {
-    sigset_t all, previous;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &previous);
+    const AllSignalsBlocked blocked;
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -64,16 +59,15 @@ class Orphanage {
                              this) == 0;
     if (started) pthread_setname_np(thread, "vm-reaper");
     pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &previous, nullptr);
     return started;
   }
 
   [[noreturn]] void Run() {
     for (;;) {
-      struct epoll_event event;
-      if (::epoll_wait(epoll_.get(), &event, 1, -1) != 1) continue;
+      const Result<int> ready = sys::EpollWait(epoll_.get());
+      if (!ready.ok()) continue;
       std::lock_guard lock(mutex_);
-      const auto found = orphans_.find(event.data.fd);
+      const auto found = orphans_.find(ready.value());
       if (found == orphans_.end()) continue;
       // Readable means that it has exited; an error (somebody else reaped it) ends our part as well.
       const Result<sys::ExitState> state = sys::WaitPidfd(found->first, false);

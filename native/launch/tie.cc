@@ -5,35 +5,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <string>
 #include <utility>
 
-#include "core/fault_injection.h"
 #include "core/system_calls.h"
 
-#ifndef F_SETSIG
-#define F_SETSIG 10
-#endif
-
 namespace vmentry::launch {
-namespace {
-
-Status Fcntl(int fd, int command, int argument) {
-  if (const int injected = fault::Take("fcntl"); injected != 0) return Error::System("fcntl", injected);
-  if (::fcntl(fd, command, argument) < 0) return Error::System("fcntl", errno);
-  return Ok();
-}
-
-}  // namespace
 
 Result<Tie> Tie::Make() {
   VMENTRY_TRY(sys::FdPair pair, sys::SocketPair(AF_UNIX, SOCK_STREAM));
   for (const UniqueFd* socket : {&pair.first, &pair.second}) {
-    VMENTRY_CHECK(Fcntl(socket->get(), F_SETSIG, SIGKILL));
+    VMENTRY_CHECK(sys::SetSignal(socket->get(), SIGKILL));
     // No owner yet, so nothing is sent whatever happens to the pair.
-    VMENTRY_CHECK(Fcntl(socket->get(), F_SETFL, O_RDWR | O_ASYNC));
+    VMENTRY_CHECK(sys::SetStatusFlags(socket->get(), O_RDWR | O_ASYNC));
   }
   Tie tie;
   tie.first_ = std::move(pair.first);
@@ -43,8 +28,8 @@ Result<Tie> Tie::Make() {
 
 Status Tie::Disarm() {
   if (!first_.valid()) return Ok();
-  VMENTRY_CHECK(Fcntl(first_.get(), F_SETOWN, 0));
-  VMENTRY_CHECK(Fcntl(second_.get(), F_SETOWN, 0));
+  VMENTRY_CHECK(sys::SetOwner(first_.get(), 0));
+  VMENTRY_CHECK(sys::SetOwner(second_.get(), 0));
   first_.Reset();
   second_.Reset();
   return Ok();

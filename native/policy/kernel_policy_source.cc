@@ -6,18 +6,19 @@
 #include <string_view>
 
 #include "policy/policy_source.h"
+#include "selinux/contexts.h"
 #include "selinux/thread_attributes.h"
 
 namespace vmentry::policy {
 namespace {
 
 using selinux::Call;
+using selinux::IsRawContext;
 using selinux::Library;
 using selinux::LibraryString;
 using selinux::PolicyState;
 
 constexpr uint32_t kEveryPermission = 0xffffffffu;
-constexpr unsigned kMaxPermissions = 32;
 
 // One of security_compute_create_raw and its siblings.
 struct ContextQuestion {
@@ -42,7 +43,7 @@ class KernelSource final : public PolicySource {
 
   Result<AvDecision> ComputeAv(const std::string& source, const std::string& target, uint16_t tclass) override {
     constexpr const char* kName = "security_compute_av_flags_raw";
-    if (!IsOneWord(source) || !IsOneWord(target)) return UnknownContext(kName);
+    if (!IsRawContext(source) || !IsRawContext(target)) return UnknownContext(kName);
     AvDecision decision = {};
     std::lock_guard lock(library_->mutex());
     if (Call(kName, library_->security_compute_av_flags_raw, source.c_str(), target.c_str(), tclass, kEveryPermission,
@@ -69,7 +70,7 @@ class KernelSource final : public PolicySource {
 
   Result<bool> CheckContext(const std::string& context) override {
     constexpr const char* kName = "security_check_context_raw";
-    if (!IsOneWord(context)) return false;
+    if (!IsRawContext(context)) return false;
     std::lock_guard lock(library_->mutex());
     if (Call(kName, library_->security_check_context_raw, context.c_str()) == 0) return true;
     const int failure = errno != 0 ? errno : EIO;
@@ -85,33 +86,9 @@ class KernelSource final : public PolicySource {
   // selinux_set_mapping(3): the questions above go through that mapping.
   Result<SecurityClass> LookupClass(std::string_view name) override {
     const std::string text(name);
-    // libselinux makes it a component of a path below selinuxfs: one that leads out of there would let
-    // whoever owns that directory say what the class means.
-    if (text.empty() || text[0] == '.' || text.find('/') != std::string::npos || text.find('\0') != std::string::npos) {
-      return Error::Coded("ERR_SELINUX_CLASS_UNKNOWN", "The loaded policy has no object class '" + text + "'");
-    }
-    SecurityClass found;
     std::lock_guard lock(library_->mutex());
     Call("selinux_flush_class_cache", library_->selinux_flush_class_cache);
-    found.value = Call("string_to_security_class", library_->string_to_security_class, text.c_str());
-    if (found.value == 0) {
-      // EINVAL or nothing: no such class. Others (EMFILE, ENOMEM, EACCES) are failures to look.
-      if (errno != 0 && errno != EINVAL && errno != ENOENT) return Error::System("string_to_security_class", errno);
-      return Error::Coded("ERR_SELINUX_CLASS_UNKNOWN", "The loaded policy has no object class '" + text + "'");
-    }
-    size_t count = 0;
-    for (unsigned i = 0; i < kMaxPermissions; ++i) {
-      const char* permission =
-          Call("security_av_perm_to_string", library_->security_av_perm_to_string, found.value, uint32_t{1} << i);
-      // Null alone: the class has no such bit. With one of these it could not be found out.
-      if (permission == nullptr && errno != 0 && errno != EINVAL && errno != ENOENT) {
-        return Error::System("security_av_perm_to_string", errno);
-      }
-      found.permissions.emplace_back(permission != nullptr ? permission : "");
-      if (permission != nullptr) count = i + 1;
-    }
-    found.permissions.resize(count);
-    return found;
+    return selinux::LookUpClass(*library_, text);
   }
 
   Result<PolicyState> State() override { return selinux::ReadPolicyState(); }
@@ -120,7 +97,7 @@ class KernelSource final : public PolicySource {
  private:
   Result<std::string> Compute(const ContextQuestion& question, const std::string& source, const std::string& target,
                               uint16_t tclass) {
-    if (!IsOneWord(source) || !IsOneWord(target)) return UnknownContext(question.name);
+    if (!IsRawContext(source) || !IsRawContext(target)) return UnknownContext(question.name);
     Result<std::string> computed = Ask(question, source, target, tclass);
     if (computed.ok() || computed.error().errno_value != EACCES) return computed;
     // The kernel says EACCES both for "this process may not ask" and for "what comes out is no valid
@@ -150,15 +127,6 @@ class KernelSource final : public PolicySource {
 };
 
 }  // namespace
-
-bool IsOneWord(std::string_view context) {
-  if (context.empty()) return false;
-  for (const char c : context) {
-    // Everything up to the space, NUL included, and DEL. Bytes above are whatever the policy says.
-    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f) return false;
-  }
-  return true;
-}
 
 Result<PolicySource*> KernelPolicySource() {
   VMENTRY_CHECK(selinux::RequireEnabled());

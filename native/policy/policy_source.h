@@ -1,34 +1,20 @@
-// PolicySource: where answers come from. One interface, so that the decision is the same code for
-// the running kernel and for a policy file.
+// PolicySource: where answers come from. The decision knows only this interface; the running kernel is
+// behind it, or a test's policy. (A policy file is not, yet.)
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "core/result.h"
 #include "selinux/library.h"
+#include "selinux/object_class.h"
 #include "selinux/state.h"
 
 namespace vmentry::policy {
 
 using selinux::AvDecision;
-
-// A class of the loaded policy with its permissions, looked up by name. Valid for one policy.
-struct SecurityClass {
-  uint16_t value = 0;
-  std::vector<std::string> permissions;  // permissions[i] is bit 1u << i; empty where the class has no such bit
-
-  // 0 when the class has no permission of that name.
-  uint32_t BitOf(std::string_view permission) const {
-    for (size_t i = 0; i < permissions.size(); ++i) {
-      if (permissions[i] == permission) return 1u << i;
-    }
-    return 0;
-  }
-};
+using SecurityClass = selinux::ObjectClass;
 
 // THREADS: every method may be called from any thread.
 // Contexts are raw. What callers have to tell apart:
@@ -53,10 +39,6 @@ class PolicySource {
   // One load from memory, after the first State(). An odd value: it is changing right now.
   virtual uint32_t SequenceNow() = 0;
 };
-
-// Whether `context` can be sent to the kernel as one word. Questions go there as words on one line, so
-// a space inside a context would turn the question into another one, which is then answered.
-bool IsOneWord(std::string_view context);
 
 // The running kernel's policy, through libselinux: one object for the process. ERR_SELINUX_* when
 // there is none.

@@ -8,12 +8,7 @@
 namespace vmentry::selinux {
 namespace {
 
-constexpr unsigned kMaxPermissions = 32;
 constexpr int kAttempts = 10;
-
-Error ClassUnknown(const std::string& what) {
-  return Error::Coded("ERR_SELINUX_CLASS_UNKNOWN", "The loaded policy has no object class " + what);
-}
 
 // LOCKED(library->mutex()): the policy load that libselinux's class cache was filled from.
 bool g_classes_known = false;
@@ -25,30 +20,6 @@ void FlushIfReloaded(const Library* library, uint32_t policyload) {
   Call("selinux_flush_class_cache", library->selinux_flush_class_cache);
   g_classes_known = true;
   g_classes_policyload = policyload;
-}
-
-// LOCKED(library->mutex()).
-Result<ObjectClass> LookUp(const Library* library, const std::string& name) {
-  ObjectClass found;
-  found.name = name;
-  // The name becomes part of a path below selinuxfs's class/ directory.
-  if (name.empty() || name.find('/') != std::string::npos || name[0] == '.') return ClassUnknown("'" + name + "'");
-  found.value = Call("string_to_security_class", library->string_to_security_class, name.c_str());
-  if (found.value == 0) {
-    // No such class is EINVAL; anything else is a failure to look.
-    if (errno != 0 && errno != EINVAL && errno != ENOENT) return LastError("string_to_security_class");
-    return ClassUnknown("'" + name + "'");
-  }
-  size_t count = 0;
-  for (unsigned i = 0; i < kMaxPermissions; ++i) {
-    const char* permission =
-        Call("security_av_perm_to_string", library->security_av_perm_to_string, found.value, uint32_t{1} << i);
-    if (permission == nullptr && errno != 0 && errno != EINVAL) return LastError("security_av_perm_to_string");
-    found.permissions.emplace_back(permission != nullptr ? permission : "");
-    if (permission != nullptr) count = i + 1;
-  }
-  found.permissions.resize(count);
-  return found;
 }
 
 // Asks with `ask`, under the lock and with the class cache of the loaded policy; again when the policy
@@ -87,7 +58,7 @@ Error Explain(Error error, const std::string& source, const std::string& target)
 
 Result<ObjectClass> FindClass(const std::string& name) {
   VMENTRY_TRY(const Library* library, EnabledLibrary());
-  return AskConsistently<ObjectClass>(library, [&] { return LookUp(library, name); });
+  return AskConsistently<ObjectClass>(library, [&] { return LookUpClass(*library, name); });
 }
 
 Result<ObjectClass> FindClass(uint16_t value) {
@@ -101,7 +72,7 @@ Result<ObjectClass> FindClass(uint16_t value) {
     // libselinux answers by number only for classes that were looked up by name before.
     VMENTRY_TRY(const std::vector<std::string> names, sys::ListDirectory(directory));
     for (const std::string& name : names) {
-      Result<ObjectClass> candidate = LookUp(library, name);
+      Result<ObjectClass> candidate = LookUpClass(*library, name);
       if (candidate.ok() && candidate.value().value == value) return candidate;
       if (!candidate.ok() && candidate.error().code.empty()) return candidate;
     }
@@ -111,15 +82,15 @@ Result<ObjectClass> FindClass(uint16_t value) {
   return found;
 }
 
-Result<AccessAnswer> ComputeAv(const std::string& source, const std::string& target, const std::string& object_class,
-                               Form form) {
+Result<AvAnswer> ComputeAv(const std::string& source, const std::string& target, const std::string& object_class,
+                           Form form) {
   constexpr std::string_view kSyscall = "security_compute_av";
   VMENTRY_TRY(const Library* library, EnabledLibrary());
   VMENTRY_TRY(const std::string raw_source, ToRaw(kSyscall, source, form));
   VMENTRY_TRY(const std::string raw_target, ToRaw(kSyscall, target, form));
-  Result<AccessAnswer> asked = AskConsistently<AccessAnswer>(library, [&]() -> Result<AccessAnswer> {
-    AccessAnswer answer;
-    VMENTRY_TRY(answer.object_class, LookUp(library, object_class));
+  Result<AvAnswer> asked = AskConsistently<AvAnswer>(library, [&]() -> Result<AvAnswer> {
+    AvAnswer answer;
+    VMENTRY_TRY(answer.object_class, LookUpClass(*library, object_class));
     // Kernels have ignored the requested permissions since 2.6.33: they always answer for all.
     if (Call("security_compute_av_flags_raw", library->security_compute_av_flags_raw, raw_source.c_str(),
              raw_target.c_str(), answer.object_class.value, uint32_t{0xffffffff}, &answer.decision) < 0) {
@@ -150,7 +121,7 @@ Result<std::string> ComputeContext(NewContext question, const std::string& sourc
   VMENTRY_TRY(const std::string raw_source, ToRaw(syscall, source, form));
   VMENTRY_TRY(const std::string raw_target, ToRaw(syscall, target, form));
   Result<std::string> asked = AskConsistently<std::string>(library, [&]() -> Result<std::string> {
-    VMENTRY_TRY(const ObjectClass found, LookUp(library, object_class));
+    VMENTRY_TRY(const ObjectClass found, LookUpClass(*library, object_class));
     LibraryString context(library);
     const int result =
         object_name.has_value()

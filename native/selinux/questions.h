@@ -5,20 +5,13 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "core/result.h"
 #include "selinux/contexts.h"
 #include "selinux/library.h"
+#include "selinux/object_class.h"
 
 namespace vmentry::selinux {
-
-// An object class of the loaded policy. permissions[i] is bit 1u << i; empty where a bit has no name.
-struct ObjectClass {
-  uint16_t value = 0;
-  std::string name;
-  std::vector<std::string> permissions;
-};
 
 // libselinux keeps a class for the life of the process once it has looked it up; its cache is emptied
 // here when the policy was reloaded, so that numbers and names are those of the policy that answers.
@@ -26,7 +19,7 @@ struct ObjectClass {
 Result<ObjectClass> FindClass(const std::string& name);
 Result<ObjectClass> FindClass(uint16_t value);
 
-struct AccessAnswer {
+struct AvAnswer {
   AvDecision decision = {};
   ObjectClass object_class;
 };
@@ -34,8 +27,8 @@ struct AccessAnswer {
 // security_compute_av_flags(3). The class is named, not numbered: its number is looked up together
 // with the question, and both are asked again when the policy was reloaded in between
 // (ERR_SELINUX_POLICY_CHANGED after several times).
-Result<AccessAnswer> ComputeAv(const std::string& source, const std::string& target, const std::string& object_class,
-                               Form form);
+Result<AvAnswer> ComputeAv(const std::string& source, const std::string& target, const std::string& object_class,
+                           Form form);
 
 enum class NewContext { kCreate, kRelabel, kMember };
 // security_compute_create(3) (with `object_name`: …_create_name), _relabel and _member.

@@ -1,13 +1,13 @@
 #include "selinux/thread_attributes.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <utility>
 
+#include "core/procfs.h"
 #include "core/system_calls.h"
 #include "selinux/state.h"
 
@@ -45,32 +45,10 @@ std::string DirectoryForTesting() {
 }
 #endif
 
-// Opens a file below /proc. Somebody who can mount there (a container's configuration) could put
-// another file in its place and turn the write of a context into the write of something else
-// (CVE-2019-19921, CVE-2025-52881), so the root must be a procfs and no mount may be crossed below it.
 Result<UniqueFd> OpenProcFile(const std::string& relative, int flags) {
-  VMENTRY_TRY(const UniqueFd proc, sys::OpenAt(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW));
-  VMENTRY_TRY(const struct statfs file_system, sys::Fstatfs(proc.get(), "/proc"));
-  if (file_system.f_type != PROC_SUPER_MAGIC) {
-    return Error::Coded("ERR_SELINUX_ATTRIBUTE", "The file system at /proc is not a procfs: mount one there", "/proc");
-  }
-  const std::string path = "/proc/" + relative;
-  Result<UniqueFd> file = sys::OpenBeneath(proc.get(), relative, flags);
-  if (file.ok()) return file;
-  if (file.error().errno_value == ENOSYS) {
-    // Before Linux 5.6: at least the file itself must be a procfs one.
-    VMENTRY_TRY(UniqueFd plain, sys::OpenAt(proc.get(), relative, flags));
-    VMENTRY_TRY(const struct statfs owner, sys::Fstatfs(plain.get(), path));
-    if (owner.f_type == PROC_SUPER_MAGIC) return plain;
-    file = Error::System("openat", EXDEV);
-  }
-  Error error = file.error();
-  error.path = path;
-  if (error.errno_value == EXDEV) {
-    error.code = "ERR_SELINUX_ATTRIBUTE";
-    error.message = "Something else is mounted over the kernel's file";
-  }
-  return error;
+  constexpr std::string_view kCode = "ERR_SELINUX_ATTRIBUTE";
+  VMENTRY_TRY(const UniqueFd root, procfs::Open(kCode));
+  return procfs::OpenFile(root.get(), relative, flags, kCode);
 }
 
 Result<UniqueFd> OpenThreadAttribute(ThreadAttribute attribute, int flags) {

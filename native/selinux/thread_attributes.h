@@ -5,7 +5,7 @@
 // silent no-op, and a VM would start unlabelled.
 //
 // Everything here fails closed: without SELinux in the running kernel it is ERR_SELINUX_DISABLED, and
-// the file that is written must be the kernel's own (a procfs, reached without crossing a mount).
+// the file that is written must be the kernel's own (core/procfs.h), else it is ERR_SELINUX_ATTRIBUTE.
 #pragma once
 
 #include <sys/types.h>

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -34,6 +36,8 @@ bool IsOpen(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 bool IsCloseOnExec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
 
 size_t OpenDescriptors() { return sys::ListDirectory("/proc/self/fd").value().size(); }
+
+UniqueFd PidfdOf(pid_t pid) { return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))); }
 
 class TempDirectory {
  public:
@@ -190,7 +194,10 @@ TEST_CASE_FIXTURE(Faults, "every system call reports the error it was given, wit
   const std::string path = directory / "file";
   const UniqueFd file = sys::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT, 0600).value();
   const UniqueFd root = sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY).value();
-  const UniqueFd self = sys::PidfdOpen(::getpid()).value();
+  const UniqueFd self = PidfdOf(::getpid());
+  const UniqueFd named = sys::OpenAt(AT_FDCWD, path, O_PATH | O_NOFOLLOW).value();
+  const UniqueFd epoll = sys::EpollCreate().value();
+  const MappedMemory memory = sys::MapStack(4096).value();
   const int fd = file.get();
   char byte = 0;
   struct {
@@ -202,26 +209,38 @@ TEST_CASE_FIXTURE(Faults, "every system call reports the error it was given, wit
       {"openat2", "openat2", [&] { return sys::OpenBeneath(root.get(), "tmp", O_RDONLY).error(); }},
       {"reopen", "openat", [&] { return sys::Reopen(fd, O_RDONLY, path).error(); }},
       {"fstat", "fstat", [&] { return sys::Fstat(fd).error(); }},
+      {"fstatat", "fstatat", [&] { return sys::StatAt(AT_FDCWD, path, 0).error(); }},
       {"fstatfs", "fstatfs", [&] { return sys::Fstatfs(fd).error(); }},
       {"readlinkat", "readlinkat", [&] { return sys::ReadLinkAt(AT_FDCWD, "/proc/self/exe").error(); }},
       {"fdopendir", "fdopendir", [&] { return sys::ListDirectory("/").error(); }},
       {"readdir", "readdir", [&] { return sys::ListDirectory("/").error(); }},
       {"fcntl", "fcntl", [&] { return sys::DupCloexec(fd).error(); }},
+      {"fcntl", "fcntl", [&] { return sys::StatusFlags(fd).error(); }},
+      {"fcntl", "fcntl", [&] { return sys::SetStatusFlags(fd, O_RDWR).error(); }},
+      {"fcntl", "fcntl", [&] { return sys::SetSignal(fd, SIGIO).error(); }},
+      {"fcntl", "fcntl", [&] { return sys::SetOwner(fd, 0).error(); }},
       {"pread", "pread", [&] { return sys::PreadFull(fd, &byte, 1, 0).error(); }},
       {"read", "read", [&] { return sys::ReadSmallFile(fd, 10, path).error(); }},
-      {"write", "write", [&] { return sys::WriteOnce(fd, "x", path).error(); }},
       {"pwrite", "pwrite", [&] { return sys::PwriteOnce(fd, "x", 0, path).error(); }},
       {"fgetxattr", "fgetxattr", [&] { return sys::SecurityLabel(fd).error(); }},
+      {"getxattr", "fgetxattr", [&] { return sys::SecurityLabel(named.get()).error(); }},
+      {"lgetxattr", "lgetxattr", [&] { return sys::SecurityLabelAt(path).error(); }},
       {"socketpair", "socketpair", [&] { return sys::SocketPair(AF_UNIX, SOCK_STREAM).error(); }},
-      {"pipe2", "pipe2", [&] { return sys::Pipe().error(); }},
+      {"getsockopt", "getsockopt", [&] { return sys::SocketOption(fd, SO_TYPE).error(); }},
       {"socket", "socket", [&] { return sys::NetlinkSocket(0, 0).error(); }},
       {"bind", "bind", [&] { return sys::NetlinkSocket(0, 0).error(); }},
       {"recv", "recv", [&] { return sys::ReceiveNow(fd, &byte, 1).error(); }},
       {"lsm_list_modules", "lsm_list_modules", [&] { return sys::LsmListModules().error(); }},
       {"mmap", "mmap", [&] { return sys::MapShared(fd, 1, path).error(); }},
-      {"pidfd_open", "pidfd_open", [&] { return sys::PidfdOpen(1).error(); }},
+      {"mmap", "mmap", [&] { return sys::MapStack(4096).error(); }},
+      {"mprotect", "mprotect", [&] { return sys::Mprotect(memory.address(), 4096, PROT_NONE).error(); }},
+      {"epoll_create1", "epoll_create1", [&] { return sys::EpollCreate().error(); }},
+      {"epoll_ctl", "epoll_ctl", [&] { return sys::EpollAdd(epoll.get(), self.get()).error(); }},
+      {"epoll_wait", "epoll_wait", [&] { return sys::EpollWait(epoll.get()).error(); }},
       {"pidfd_send_signal", "pidfd_send_signal", [&] { return sys::PidfdSendSignal(self.get(), 0).error(); }},
       {"waitid", "waitid", [&] { return sys::WaitPidfd(self.get(), false).error(); }},
+      {"waitid", "waitid", [&] { return sys::PeekPidfd(self.get()).error(); }},
+      {"prlimit", "prlimit", [&] { return sys::Prlimit(0, RLIMIT_CORE, {}).error(); }},
   };
   const size_t before = OpenDescriptors();
   for (const auto& call : calls) {
@@ -240,11 +259,7 @@ TEST_CASE("every descriptor made here is close-on-exec") {
   const UniqueFd null = sys::OpenAt(AT_FDCWD, "/dev/null", O_RDONLY).value();
   CHECK(IsCloseOnExec(null.get()));
   CHECK(IsCloseOnExec(sys::Reopen(null.get(), O_RDWR, "").value().get()));
-  const UniqueFd copy = sys::DupCloexec(null.get(), 100).value();
-  CHECK(copy.get() >= 100);
-  CHECK(IsCloseOnExec(copy.get()));
-  const sys::FdPair pipe = sys::Pipe().value();
-  CHECK((IsCloseOnExec(pipe.first.get()) && IsCloseOnExec(pipe.second.get())));
+  CHECK(IsCloseOnExec(sys::DupCloexec(null.get()).value().get()));
   const sys::FdPair pair = sys::SocketPair(AF_UNIX, SOCK_STREAM).value();
   CHECK((IsCloseOnExec(pair.first.get()) && IsCloseOnExec(pair.second.get())));
   const UniqueFd root = sys::OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY).value();
@@ -267,7 +282,7 @@ TEST_CASE("reading") {
   const TempDirectory directory;
   const std::string path = directory / "file";
   const UniqueFd file = sys::OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT, 0600).value();
-  REQUIRE(sys::WriteOnce(file.get(), "0123456789", path).ok());
+  REQUIRE(sys::PwriteOnce(file.get(), "0123456789", 0, path).ok());
   char buffer[20];
   CHECK(sys::PreadFull(file.get(), buffer, 4, 2).value() == 4);
   CHECK(std::string(buffer, 4) == "2345");
@@ -325,7 +340,7 @@ TEST_CASE("children by their pidfd") {
       body();
       ::_exit(7);
     }
-    return sys::PidfdOpen(pid).value();
+    return PidfdOf(pid);
   };
   const UniqueFd exits = child([] {});
   const sys::ExitState exited = sys::WaitPidfd(exits.get(), true).value();
@@ -333,10 +348,19 @@ TEST_CASE("children by their pidfd") {
   CHECK(exited.exit_code == 7);
   CHECK(exited.signal == 0);
   CHECK(sys::WaitPidfd(exits.get(), true).error().errno_value == ECHILD);
+  CHECK(sys::PeekPidfd(exits.get()).error().errno_value == ECHILD);
 
   const UniqueFd sleeps = child([] { ::pause(); });
   CHECK_FALSE(sys::WaitPidfd(sleeps.get(), false).value().exited);
+  CHECK(sys::PeekPidfd(sleeps.get()).value() == sys::ChildChange::kNone);
+  const UniqueFd epoll = sys::EpollCreate().value();
+  REQUIRE(sys::EpollAdd(epoll.get(), sleeps.get()).ok());
+  CHECK(sys::EpollAdd(epoll.get(), sleeps.get()).error().errno_value == EEXIST);
   CHECK(sys::PidfdSendSignal(sleeps.get(), SIGKILL).ok());
+  CHECK(sys::EpollWait(epoll.get()).value() == sleeps.get());
+  // As often as one likes.
+  CHECK(sys::PeekPidfd(sleeps.get()).value() == sys::ChildChange::kExited);
+  CHECK(sys::PeekPidfd(sleeps.get()).value() == sys::ChildChange::kExited);
   const sys::ExitState killed = sys::WaitPidfd(sleeps.get(), true).value();
   CHECK(killed.exited);
   CHECK(killed.signal == SIGKILL);
@@ -350,7 +374,10 @@ TEST_CASE("interrupted calls go on") {
   action.sa_handler = [](int) { interrupts = interrupts + 1; };
   struct sigaction old;
   ::sigaction(SIGUSR1, &action, &old);  // without SA_RESTART
-  const sys::FdPair pipe = sys::Pipe().value();
+  int pipe[2];
+  REQUIRE(::pipe2(pipe, O_CLOEXEC) == 0);
+  const UniqueFd source(pipe[0]);
+  UniqueFd sink(pipe[1]);
   const pthread_t reader = ::pthread_self();
   std::thread other([&] {
     for (int i = 0; i < 5; ++i) {
@@ -358,20 +385,43 @@ TEST_CASE("interrupted calls go on") {
       ::pthread_kill(reader, SIGUSR1);
     }
     ::usleep(5'000);
-    (void)!::write(pipe.second.get(), "done", 4);
-    const_cast<UniqueFd&>(pipe.second).Reset();
+    (void)!::write(sink.get(), "done", 4);
+    sink.Reset();
   });
-  CHECK(sys::ReadSmallFile(pipe.first.get(), 100, "pipe").value() == "done");
+  CHECK(sys::ReadSmallFile(source.get(), 100, "pipe").value() == "done");
   other.join();
   ::sigaction(SIGUSR1, &old, nullptr);
   CHECK(interrupts == 5);
+}
+
+TEST_CASE("a descriptor sends the signal it was told to, to its owner") {
+  static volatile sig_atomic_t told = 0;
+  struct sigaction action = {};
+  action.sa_handler = [](int) { told = told + 1; };
+  struct sigaction old;
+  ::sigaction(SIGUSR1, &action, &old);
+  sys::FdPair pair = sys::SocketPair(AF_UNIX, SOCK_STREAM).value();
+  REQUIRE(sys::SetSignal(pair.first.get(), SIGUSR1).ok());
+  REQUIRE(sys::SetStatusFlags(pair.first.get(), O_RDWR | O_ASYNC).ok());
+  REQUIRE(::write(pair.second.get(), "x", 1) == 1);
+  CHECK(told == 0);
+  REQUIRE(sys::SetOwner(pair.first.get(), ::getpid()).ok());
+  REQUIRE(::write(pair.second.get(), "x", 1) == 1);
+  CHECK(told == 1);
+  REQUIRE(sys::SetOwner(pair.first.get(), 0).ok());
+  pair.second.Reset();
+  CHECK(told == 1);
+  ::sigaction(SIGUSR1, &old, nullptr);
+  CHECK(sys::SocketOption(pair.first.get(), SO_TYPE).value() == SOCK_STREAM);
+  const UniqueFd null = sys::OpenAt(AT_FDCWD, "/dev/null", O_RDONLY).value();
+  CHECK(sys::SocketOption(null.get(), SO_TYPE).error().errno_value == ENOTSOCK);
 }
 
 TEST_CASE("a socket with nothing waiting does not block") {
   const sys::FdPair pair = sys::SocketPair(AF_UNIX, SOCK_DGRAM).value();
   char buffer[4];
   CHECK(sys::ReceiveNow(pair.first.get(), buffer, sizeof buffer).error().errno_value == EAGAIN);
-  REQUIRE(sys::WriteOnce(pair.second.get(), "longer than that", "socket").ok());
+  REQUIRE(::write(pair.second.get(), "longer than that", 16) == 16);
   CHECK(sys::ReceiveNow(pair.first.get(), buffer, sizeof buffer).value() == 4);
   CHECK(sys::ReceiveNow(pair.first.get(), buffer, sizeof buffer).error().errno_value == EAGAIN);
 }

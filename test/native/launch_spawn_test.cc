@@ -18,8 +18,8 @@
 
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
+#include "launch/child_status.h"
 #include "launch/launch.h"
-#include "launch/procfs.h"
 #include "selinux/state.h"
 
 using namespace vmentry;

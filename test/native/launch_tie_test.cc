@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "launch/child.h"
 #include "launch/reaper.h"
@@ -117,6 +118,24 @@ TEST_CASE("other children of the manager do not keep the tie from working") {
           (void)child.Release().Release();
           ::raise(SIGKILL);
         }) == Fate::kGone);
+}
+
+TEST_CASE("a reaper that was refused something takes it up again with the next process") {
+  for (const char* call : {"epoll_create1", "epoll_ctl", "epoll_wait"}) {
+    CAPTURE(call);
+    Child first = StartSleeper(nullptr).value(), second = StartSleeper(nullptr).value();
+    const pid_t pids[] = {first.pid(), second.pid()};
+    fault::Clear();
+    fault::Arm(call, 0, ENOMEM);
+    Reaper::Adopt(first.Release(), Tie());
+    Reaper::Adopt(second.Release(), Tie());
+    for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+    for (const pid_t pid : pids) {
+      for (int i = 0; i < 200 && ::kill(pid, 0) == 0; ++i) ::usleep(10'000);
+      CHECK(::kill(pid, 0) == -1);
+    }
+    fault::Clear();
+  }
 }
 
 TEST_CASE("the reaper takes processes over, and kills none of them by that") {

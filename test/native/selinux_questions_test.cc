@@ -30,12 +30,8 @@ struct Fixture {
   }
 };
 
-bool Has(const AccessAnswer& answer, const std::string& permission) {
-  const auto& names = answer.object_class.permissions;
-  for (size_t bit = 0; bit < names.size(); ++bit) {
-    if (names[bit] == permission) return (answer.decision.allowed & (1u << bit)) != 0;
-  }
-  return false;
+bool Has(const AvAnswer& answer, const std::string& permission) {
+  return (answer.decision.allowed & answer.object_class.BitOf(permission)) != 0;
 }
 
 }  // namespace
@@ -57,11 +53,26 @@ TEST_CASE_FIXTURE(Fixture, "which of two contexts is unknown is said") {
   CHECK(target.error().message.find("x:y:z:s0") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a class whose name is a path, or only begins as one, is never looked up") {
+  fault::Clear();
+  for (const char* name : {"", ".", "..", "../class/file", "file/../file", "/etc"}) {
+    CAPTURE(name);
+    CHECK(FindClass(name).error().code == "ERR_SELINUX_CLASS_UNKNOWN");
+  }
+  const std::string cut("file\0x", 6);
+  CHECK(FindClass(cut).error().code == "ERR_SELINUX_CLASS_UNKNOWN");
+  CHECK(ComputeAv(kClient, kPlain, cut, Form::kRaw).error().code == "ERR_SELINUX_CLASS_UNKNOWN");
+  for (const fault::Seen& seen : fault::Calls()) CHECK(seen.name != "string_to_security_class");
+}
+
 TEST_CASE_FIXTURE(Fixture, "a class without one of its names is not taken for one that has it") {
-  fault::Arm("security_av_perm_to_string", 3, ENOMEM);
-  const auto failed = FindClass("file");
-  REQUIRE_FALSE(failed.ok());
-  CHECK(failed.error().errno_value == ENOMEM);
+  for (const int failure : {ENOMEM, ENOENT}) {
+    fault::Clear();
+    fault::Arm("security_av_perm_to_string", 3, failure);
+    const auto failed = FindClass("file");
+    REQUIRE_FALSE(failed.ok());
+    CHECK(failed.error().errno_value == failure);
+  }
   CHECK(FindClass("file").value().permissions.size() == 23);
 }
 

@@ -198,7 +198,7 @@ TEST_CASE_FIXTURE(Fixture, "a kernel whose attributes are not SELinux's is an er
 
 TEST_CASE_FIXTURE(Fixture, "the file is reached below a procfs, or not at all") {
   SetAttributeDirectoryForTesting("");
-  for (const char* call : {"openat", "fstatfs", "openat2"}) {
+  for (const char* call : {"openat", "fstatfs", "fstat", "readlinkat", "openat2"}) {
     CAPTURE(call);
     fault::Clear();
     fault::Arm(call, 0, EIO);
@@ -206,6 +206,12 @@ TEST_CASE_FIXTURE(Fixture, "the file is reached below a procfs, or not at all") 
     REQUIRE_FALSE(failed.ok());
     CHECK(failed.error().errno_value == EIO);
   }
+  // A kernel without openat2 (before 5.6) cannot say what is mounted over what: nothing is opened.
+  fault::Clear();
+  fault::Arm("openat2", 0, ENOSYS);
+  const auto old_kernel = ReadThreadAttribute(kExec);
+  REQUIRE_FALSE(old_kernel.ok());
+  CHECK(old_kernel.error().errno_value == ENOSYS);
   fault::Clear();
   fault::Arm("openat2", 0, EXDEV);
   const auto covered = ReadThreadAttribute(kExec);
@@ -223,14 +229,45 @@ TEST_CASE_FIXTURE(Fixture, "a file mounted over the attribute is refused") {
     if (::mount((host / "policy").c_str(), attribute.c_str(), nullptr, MS_BIND, nullptr) != 0) return 77;
     SetAttributeDirectoryForTesting("");
     const auto covered = WriteThreadAttribute(kExec, kVm);
-    if (covered.ok() || covered.error().code != "ERR_SELINUX_ATTRIBUTE") return 1;
-    // Before Linux 5.6 there is no openat2: then the file itself is looked at.
-    fault::Arm("openat2", 0, ENOSYS);
-    const auto old_kernel = WriteThreadAttribute(kExec, kVm);
-    return !old_kernel.ok() && old_kernel.error().code == "ERR_SELINUX_ATTRIBUTE" ? 0 : 2;
+    return !covered.ok() && covered.error().code == "ERR_SELINUX_ATTRIBUTE" ? 0 : 1;
   });
   if (outcome == 77) {
     MESSAGE("not allowed to mount: skipped");
+    return;
+  }
+  CHECK(outcome == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a part of procfs in the place of /proc is refused") {
+  const int outcome = InChild([] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 77;
+    if (::mount("/proc/self", "/proc", nullptr, MS_BIND, nullptr) != 0) return 77;
+    SetAttributeDirectoryForTesting("");
+    const auto read = ReadThreadAttribute(kExec);
+    return !read.ok() && read.error().code == "ERR_SELINUX_ATTRIBUTE" && read.error().path == "/proc" ? 0 : 1;
+  });
+  if (outcome == 77) {
+    MESSAGE("not allowed to mount: skipped");
+    return;
+  }
+  CHECK(outcome == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the procfs of another pid namespace is refused, where numbers mean other processes") {
+  const int outcome = InChild([] {
+    if (::unshare(CLONE_NEWPID) != 0) return 77;
+    // Only children are in the new namespace, and /proc is still that of the old one.
+    return InChild([] {
+      SetAttributeDirectoryForTesting("");
+      for (const Error& error : {ReadThreadAttribute(kExec).error(), WriteThreadAttribute(kExec, kVm).error(),
+                                 ReadProcessContext(1).error()}) {
+        if (error.code != "ERR_SELINUX_ATTRIBUTE" || error.message.find("pid namespace") == std::string::npos) return 1;
+      }
+      return 0;
+    });
+  });
+  if (outcome == 77) {
+    MESSAGE("not allowed to make a pid namespace: skipped");
     return;
   }
   CHECK(outcome == 0);

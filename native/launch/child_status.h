@@ -1,8 +1,5 @@
-// The kernel's own /proc, and what it says about a child that was not reaped yet.
-//
-// In a container somebody else may decide what is mounted at /proc and below it; a file that is not
-// the kernel's would turn "the context was set" and "the process runs in it" into lies
-// (CVE-2019-19921, CVE-2025-52881). So the root must be a procfs, and no mount below is crossed.
+// What the kernel's own /proc says about a child that was not reaped yet. ERR_LAUNCH_PROCFS where that is
+// not what is mounted there.
 #pragma once
 
 #include <sys/types.h>
@@ -15,7 +12,7 @@
 
 namespace vmentry::launch {
 
-// O_PATH. ERR_LAUNCH_PROCFS when /proc is something else.
+// procfs::Open for what is below.
 Result<UniqueFd> OpenProcfs();
 
 struct ProcessStatus {

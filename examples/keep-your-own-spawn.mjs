@@ -1,10 +1,10 @@
 // For a program that must keep its own call of spawn: ask, then let the child be created in the domain
 // that the policy chose. The program then looks after the descriptors and the verification itself,
-// which launch() would have done (see docs/policy.md).
+// which launch() would have done (see docs/launch.md).
 //
 //   node examples/keep-your-own-spawn.mjs DISK EMULATOR [ARGUMENTS…]
 import { spawn } from 'node:child_process';
-import { decide, withExecContext } from 'vm-entrypoint';
+import { decide, missingRules, withExecContext } from 'vm-entrypoint';
 import { getpidcon } from 'vm-entrypoint/selinux';
 
 const [path, emulator, ...args] = process.argv.slice(2);
@@ -15,7 +15,7 @@ if (path === undefined || emulator === undefined) {
 
 const decision = decide({ disks: [{ path, format: 'raw' }], emulator: { path: emulator } });
 if (!decision.allowed) {
-  console.error(decision.checks.flatMap(({ rule }) => rule ?? []).join('\n'));
+  console.error(missingRules(decision).join('\n'));
   process.exit(1);
 }
 

@@ -2,8 +2,8 @@
 import { availableParallelism } from 'node:os';
 import type { NativeManyResult, NativePrepared } from '../types/native.js';
 import type { CacheStatistics, Context, Decision, DiskRequest, StartRequest } from '../types/public.js';
+import { untilAborted } from './abort.js';
 import { decisionSummary, denialText, missingFor, missingRules } from './denial-message.js';
-import { AbortError } from './errors.js';
 import { native } from './native.js';
 import {
   checkAction,
@@ -12,6 +12,7 @@ import {
   normalizeCommon,
   normalizeDisk,
   normalizeStartRequest,
+  REQUEST_KEYS,
 } from './start-request.js';
 import {
   checkAbortSignal,
@@ -49,7 +50,12 @@ export function decide(request: StartRequest): Decision {
   return native.decision.decide(normalizeStartRequest(request));
 }
 
-/** {@link decide} off the event loop. Aborting rejects at once with an `AbortError`. */
+/**
+ * {@link decide} off the event loop.
+ *
+ * @param options - `signal`: aborting it rejects at once
+ * @throws As {@link decide}; {@link AbortError}
+ */
 export async function decideAsync(
   request: StartRequest,
   options: { readonly signal?: AbortSignal } = {},
@@ -57,35 +63,9 @@ export async function decideAsync(
   const normalized = normalizeStartRequest(request);
   checkObject('options', options);
   checkKeys('options', options, ['signal']);
-  return untilAborted(options.signal, () => native.decision.decideAsync(normalized));
-}
-
-// A question that is under way cannot be taken back, only no longer be waited for.
-async function untilAborted<T>(
-  signal: AbortSignal | undefined,
-  start: () => Promise<T>,
-  onAbort?: () => void,
-): Promise<T> {
-  if (signal === undefined) return start();
-  checkAbortSignal('options.signal', signal);
-  if (signal.aborted) throw new AbortError(signal.reason);
-  const work = start();
-  let abort = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => {
-      onAbort?.();
-      reject(new AbortError(signal.reason));
-    };
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-    // Of the two, the one that lost must not become an unhandled rejection.
-    work.catch(() => {});
-    aborted.catch(() => {});
-  }
+  const { signal } = options;
+  if (signal !== undefined) checkAbortSignal('options.signal', signal);
+  return untilAborted(signal, () => native.decision.decideAsync(normalized));
 }
 
 /** A decision with what is missing, for people. */
@@ -210,6 +190,7 @@ export class ManyDecisions {
   get evaluated(): boolean {
     return this.#native.evaluated;
   }
+  /** Whether SELinux was in enforcing mode; in permissive mode nothing is refused. */
   get enforcing(): boolean {
     return this.#native.enforcing;
   }
@@ -264,6 +245,7 @@ export class ManyDecisions {
 /** What goes with every disk of {@link decideMany}. */
 export type ManyRequest = Omit<StartRequest, 'disks'>;
 
+/** Options of {@link decideMany}. */
 export interface ManyOptions {
   /** Stops the work and rejects with an `AbortError`. */
   readonly signal?: AbortSignal;
@@ -273,18 +255,7 @@ export interface ManyOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-const MANY_KEYS = [
-  'kernel',
-  'initrd',
-  'firmware',
-  'state',
-  'client',
-  'launcher',
-  'emulator',
-  'rule',
-  'action',
-  'selinux',
-];
+const MANY_KEYS = REQUEST_KEYS.filter((key) => key !== 'disks');
 const FLAG = { qcow2: 1, readOnly: 2, context: 4, blockDevice: 8 };
 const PROGRESS_INTERVAL_MS = 100;
 
@@ -327,9 +298,9 @@ export async function decideMany(
       (disk.context === undefined ? 0 : FLAG.context) |
       (disk.objectClass === 'blk_file' ? FLAG.blockDevice : 0);
   }
-  const blobs = normalizeBlobs(shared);
-  const request = withoutPrototype({ objects: blobs, ...normalizeCommon(shared) });
-  checkAction(request.action, blobs, shared);
+  const blobs = normalizeBlobs('common', shared);
+  const request = withoutPrototype({ objects: blobs, ...normalizeCommon('common', shared) });
+  checkAction('common', shared, request.action, blobs);
 
   let cancel = (): void => {};
   let timer: NodeJS.Timeout | undefined;
@@ -343,7 +314,7 @@ export async function decideMany(
           timer = setInterval(() => onProgress(run.progress(), names.length), PROGRESS_INTERVAL_MS);
         return run.promise;
       },
-      () => cancel(),
+      { stop: () => cancel() },
     );
     onProgress?.(names.length, names.length);
     return new ManyDecisions(result);
@@ -371,7 +342,9 @@ const { accessArguments, askAccess } = native.decision;
 
 /** Some permissions of one class, to be asked about many pairs of contexts. Made by {@link accessQuestion}. */
 export class AccessQuestion {
+  /** Name of the object class. */
   readonly objectClass: string;
+  /** Names of the permissions, in the order of the bits of {@link denied}. */
   readonly permissions: readonly string[];
   readonly #number: number;
 
@@ -403,6 +376,9 @@ export class AccessQuestion {
 /**
  * Binds a class and up to 32 of its permissions by name, so that the question stays right when a reload
  * numbers them anew.
+ *
+ * @throws `TypeError`, `RangeError` with `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`. Whether
+ *   the policy has them is found out when the question is asked: {@link AccessQuestion.denied}
  */
 export function accessQuestion(objectClass: string, permissions: readonly string[]): AccessQuestion {
   checkNonEmptyString('objectClass', objectClass);
@@ -421,6 +397,7 @@ export function accessQuestion(objectClass: string, permissions: readonly string
  * Limits the memory of the decision cache, for the whole process (all Workers).
  *
  * @param bytes - 65,536 to 67,108,864; 8 MiB until this is called
+ * @throws `TypeError`, `RangeError` with `ERR_INVALID_ARG_TYPE`, `ERR_OUT_OF_RANGE`
  */
 export function setCacheLimit(bytes: number): void {
   checkInteger('bytes', bytes, 64 * 1024, 64 * 1024 * 1024);

@@ -6,7 +6,7 @@ import type { Decision } from '../types/public.js';
 /** Base of every error of this package that is not a misuse (`TypeError`, `RangeError`) or an abort. */
 export class VmEntrypointError extends Error {
   override name = 'VmEntrypointError';
-  /** Stable and greppable: `ERR_*`, or an errno name such as `EACCES`. */
+  /** Stable and greppable: an `ERR_*` code of docs/errors.md, or an errno name such as `EACCES`. */
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
@@ -91,7 +91,7 @@ export class DiskError extends VmEntrypointError {
   }
 }
 
-/** The child could not be made, or was not what it had to be: `ERR_LAUNCH_CONTEXT`, `ERR_LAUNCH_DESCRIPTORS`, `ERR_LAUNCH_EXEC`. */
+/** The child could not be made, or was not what it had to be: an `ERR_LAUNCH_*` code of docs/errors.md. */
 export class LaunchError extends VmEntrypointError {
   override name = 'LaunchError';
   declare readonly errno?: number;
@@ -108,7 +108,7 @@ export class LaunchError extends VmEntrypointError {
   }
 }
 
-/** Used in a state that does not allow it: `ERR_CLOSED`, `ERR_BUSY`, `ERR_WRONG_THREAD`. */
+/** Used in a state that does not allow it, such as `ERR_CLOSED`: the codes of class `StateError` in docs/errors.md. */
 export class StateError extends VmEntrypointError {
   override name = 'StateError';
 }
@@ -123,15 +123,15 @@ export class AbortError extends Error {
   }
 }
 
-// Longest prefix first: a code belongs to the class of the first prefix it starts with.
+// Longest first: a code belongs to the class of the first entry that it starts with. A prefix ends with `_`.
 const CLASSES: readonly [prefix: string, make: (code: string, message: string, info: NativeErrorInfo) => Error][] = [
   ['ERR_SELINUX_LIBRARY', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
   ['ERR_SELINUX_DISABLED', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
   ['ERR_SELINUX_SYMBOL', (c, m, i) => new SelinuxUnavailableError(c, m, i)],
   ['ERR_SELINUX_POLICY_CHANGED', (c, m, i) => new PolicyChangedError(c, m, i)],
-  ['ERR_SELINUX_CONTEXT', (c, m, i) => new ContextError(c, m, i)],
-  ['ERR_SELINUX_CLASS', (c, m, i) => new ContextError(c, m, i)],
-  ['ERR_SELINUX_PERMISSION', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_CONTEXT_', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_CLASS_', (c, m, i) => new ContextError(c, m, i)],
+  ['ERR_SELINUX_PERMISSION_', (c, m, i) => new ContextError(c, m, i)],
   ['ERR_SELINUX_', (c, m, i) => new SelinuxError(c, m, i)],
   ['ERR_DISK_', (c, m, i) => new DiskError(c, m, i)],
   ['ERR_LAUNCH_', (c, m, i) => new LaunchError(c, m, i)],

@@ -4,6 +4,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync, readSync, rea
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Context } from '../types/public.js';
+import { qemuProgram } from './emulators/qemu.js';
 import { configuredStore, installedModules, isCurrent, shippedModule } from './policy-module.js';
 
 type Selinux = typeof import('./selinux.js');
@@ -74,21 +75,7 @@ export interface HostStatus {
 }
 
 const KVM_NODE = '/dev/kvm';
-const QEMU_ARCHITECTURES: Readonly<Record<string, string>> = {
-  x64: 'x86_64',
-  arm64: 'aarch64',
-  s390x: 's390x',
-  ppc64: 'ppc64',
-};
-const EMULATORS = [
-  `qemu-system-${QEMU_ARCHITECTURES[process.arch] ?? process.arch}`,
-  'qemu-kvm',
-  'kvm',
-  'firecracker',
-  'cloud-hypervisor',
-  'crosvm',
-  'lkvm',
-];
+const EMULATORS = [qemuProgram(), 'qemu-kvm', 'kvm', 'firecracker', 'cloud-hypervisor', 'crosvm', 'lkvm'];
 
 function attempt<T>(read: () => T): T | null {
   try {

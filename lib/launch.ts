@@ -1,83 +1,20 @@
-// launch(): from a request to a running VM. Checks everything, asks, builds the command line, starts.
+// launch(): from a request to a running VM. Asks, builds the command line, starts, and cleans up what fails.
+// Options are checked in start-request.ts and process-options.ts.
 import { addAbortListener } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import type { NativeImage, NativeSpawned, NativeSpawnRequest, NativeStdioRequest } from '../types/native.js';
-import type {
-  EmulatorDisk,
-  EmulatorFile,
-  EmulatorInput,
-  LaunchOptions,
-  LimitValue,
-  ProcessOptions,
-  ResourceLimit,
-  ResourceName,
-} from '../types/public.js';
+import type { NativeImage, NativeSpawned, NativeStdioRequest } from '../types/native.js';
+import type { EmulatorDisk, EmulatorFile, EmulatorInput, LaunchOptions } from '../types/public.js';
+import { untilAborted } from './abort.js';
 import { denialMessage } from './denial-message.js';
 import { checkEmulator, checkEmulatorCommand } from './emulators/emulator.js';
 import { AbortError, AccessDeniedError, LaunchError } from './errors.js';
 import { native } from './native.js';
+import { type NormalizedProcess, normalizeProcess, PROCESS_KEYS } from './process-options.js';
 import { normalizeStartRequest, REQUEST_KEYS } from './start-request.js';
-import {
-  checkAbortSignal,
-  checkArray,
-  checkBoolean,
-  checkInteger,
-  checkNonEmptyString,
-  checkObject,
-  checkOneOf,
-  checkString,
-  invalidArgType,
-  invalidArgValue,
-  outOfRange,
-  takeOptions,
-  withoutPrototype,
-} from './validate.js';
-import { createVirtualMachine, signalNumber, type VirtualMachine } from './virtual-machine.js';
+import { invalidArgValue, takeOptions, withoutPrototype } from './validate.js';
+import { createVirtualMachine, type VirtualMachine } from './virtual-machine.js';
 
-const PROCESS_KEYS = [
-  'stdio',
-  'env',
-  'cwd',
-  'uid',
-  'gid',
-  'groups',
-  'cgroup',
-  'rlimits',
-  'detached',
-  'signal',
-  'killSignal',
-  'timeout',
-  'onManagerExit',
-] as const satisfies readonly (keyof ProcessOptions)[];
-
-const DEFAULT_ENVIRONMENT = { PATH: '/usr/local/bin:/usr/bin:/bin' };
 // Images come after whatever a person may have given the first numbers to.
 const FIRST_IMAGE_DESCRIPTOR = 10;
-const MAX_FD = 2 ** 31 - 1;
-// (uid_t)-1 means "unchanged" to the kernel.
-const MAX_ID = 2 ** 32 - 2;
-const MAX_STDIO = 1024;
-const RLIM_INFINITY = 2n ** 64n - 1n;
-
-// The numbers of the kernel's include/uapi/asm-generic/resource.h, which all of Node's Linux platforms share.
-const RESOURCES: Readonly<Record<ResourceName, number>> = {
-  cpu: 0,
-  fsize: 1,
-  data: 2,
-  stack: 3,
-  core: 4,
-  rss: 5,
-  nproc: 6,
-  nofile: 7,
-  memlock: 8,
-  as: 9,
-  locks: 10,
-  sigpending: 11,
-  msgqueue: 12,
-  nice: 13,
-  rtprio: 14,
-  rttime: 15,
-};
 
 /** The permission model of Node guards child_process, not addons: what it forbids there is forbidden here. */
 function checkPermissionModel(resource: string): void {
@@ -90,145 +27,10 @@ function checkPermissionModel(resource: string): void {
   });
 }
 
-function descriptorOf(entry: object): number | undefined {
-  const { fd, _handle: handle } = entry as { fd?: unknown; _handle?: { fd?: unknown } | null };
-  // As in child_process: a stream of the file system has `fd`, a socket has it in its handle.
-  const number = typeof fd === 'number' ? fd : handle?.fd;
-  return typeof number === 'number' && number >= 0 ? number : undefined;
-}
-
-function normalizeStdioEntry(name: string, entry: unknown, index: number): NativeStdioRequest {
-  const target = index;
-  if (entry === 'pipe' || ((entry === undefined || entry === null) && index < 3)) return { target, kind: 'socket' };
-  if (entry === 'ignore' || entry === undefined || entry === null) return { target, kind: 'ignore' };
-  if (entry === 'inherit') return { target, kind: 'fd', fd: index };
-  if (typeof entry === 'number') {
-    checkInteger(name, entry, 0, MAX_FD);
-    return { target, kind: 'fd', fd: entry };
-  }
-  if (typeof entry === 'object') {
-    const fd = descriptorOf(entry);
-    if (fd !== undefined) return { target, kind: 'fd', fd };
-    throw invalidArgValue(name, entry, 'must have an open descriptor');
-  }
-  if (typeof entry === 'string') throw invalidArgValue(name, entry, "must be one of: 'pipe', 'ignore', 'inherit'");
-  throw invalidArgType(name, 'one of type string, number or Stream', entry);
-}
-
-function normalizeStdio(value: unknown = 'pipe'): NativeStdioRequest[] {
-  const list = typeof value === 'string' ? [value, value, value] : value;
-  checkArray('options.stdio', list);
-  if (list.length > MAX_STDIO) throw invalidArgValue('options.stdio', value, `must have at most ${MAX_STDIO} entries`);
-  // A program without its first three descriptors would open its own files as those.
-  const entries = Array.from({ length: Math.max(3, list.length) }, (_, i) => list[i]);
-  return entries.map((entry, i) => normalizeStdioEntry(`options.stdio[${i}]`, entry, i));
-}
-
-function normalizeEnvironment(value: unknown = DEFAULT_ENVIRONMENT): string[] {
-  checkObject('options.env', value);
-  const environment: string[] = [];
-  for (const [name, text] of Object.entries(value)) {
-    if (text === undefined) continue;
-    checkString(`options.env.${name}`, text);
-    if (name === '' || name.includes('=') || name.includes('\0')) {
-      throw invalidArgValue('options.env', name, "must have names that are not empty and without '=' and null bytes");
-    }
-    environment.push(`${name}=${text}`);
-  }
-  return environment;
-}
-
-function normalizeDirectory(value: unknown = '/'): string {
-  if (value instanceof URL) return fileURLToPath(value);
-  checkNonEmptyString('options.cwd', value);
-  return value;
-}
-
-function limitValue(name: string, value: unknown): bigint {
-  if (value === 'unlimited') return RLIM_INFINITY;
-  if (typeof value === 'bigint') {
-    if (value < 0n || value > RLIM_INFINITY) throw outOfRange(name, `>= 0 && <= ${RLIM_INFINITY}`, value);
-    return value;
-  }
-  if (typeof value !== 'number') throw invalidArgType(name, "a number, a bigint or 'unlimited'", value);
-  checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER);
-  return BigInt(value);
-}
-
-function normalizeLimits(value: unknown = {}): NativeSpawnRequest['rlimits'] {
-  checkObject('options.rlimits', value);
-  return Object.entries(value).flatMap(([key, limit]) => {
-    const name = `options.rlimits.${key}`;
-    if (!Object.hasOwn(RESOURCES, key)) {
-      throw invalidArgValue(name, limit, `is no resource; known are ${Object.keys(RESOURCES).join(', ')}`);
-    }
-    if (limit === undefined) return [];
-    const resource = RESOURCES[key as ResourceName];
-    if (limit === null || typeof limit !== 'object') {
-      const both = limitValue(name, limit);
-      return [{ resource, soft: both, hard: both }];
-    }
-    const pair = limit as Extract<ResourceLimit, { soft: LimitValue }>;
-    const soft = limitValue(`${name}.soft`, pair.soft);
-    const hard = limitValue(`${name}.hard`, pair.hard);
-    if (soft > hard) throw outOfRange(`${name}.soft`, `<= ${hard}, the hard limit`, soft);
-    return [{ resource, soft, hard }];
-  });
-}
-
-type Identity = Pick<NativeSpawnRequest, 'uid' | 'gid' | 'groups'>;
-
-function normalizeIdentity(options: Record<string, unknown>): Identity {
-  const { uid, gid, groups } = options;
-  if (uid !== undefined) checkInteger('options.uid', uid, 0, MAX_ID);
-  if (gid !== undefined) checkInteger('options.gid', gid, 0, MAX_ID);
-  if (groups !== undefined) {
-    checkArray('options.groups', groups);
-    groups.forEach((group, i) => {
-      checkInteger(`options.groups[${i}]`, group, 0, MAX_ID);
-    });
-  }
-  const identity = options as Identity;
-  // As libuv: another user must not keep the groups of this one. Who may not change them keeps them.
-  const dropGroups = groups === undefined && (uid !== undefined || gid !== undefined) && process.geteuid?.() === 0;
-  return {
-    ...(identity.uid !== undefined && { uid: identity.uid }),
-    ...(identity.gid !== undefined && { gid: identity.gid }),
-    ...(identity.groups !== undefined && { groups: [...identity.groups] }),
-    ...(dropGroups && { groups: [] }),
-  };
-}
-
-interface NormalizedProcess {
-  readonly request: Omit<NativeSpawnRequest, 'arguments' | 'imageTargets' | 'reopened'>;
-  readonly signal: AbortSignal | undefined;
-  readonly killSignal: number;
-  readonly timeout: number;
-}
-
-/** Checks the part of the options that is about the process. */
-function normalizeProcess(options: Record<string, unknown>): NormalizedProcess {
-  const { detached = false, onManagerExit = 'live', cgroup, signal, timeout = 0, killSignal = 'SIGTERM' } = options;
-  checkBoolean('options.detached', detached);
-  checkOneOf('options.onManagerExit', onManagerExit, ['live', 'kill']);
-  if (cgroup !== undefined) checkNonEmptyString('options.cgroup', cgroup);
-  if (signal !== undefined) checkAbortSignal('options.signal', signal);
-  checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
-  return {
-    request: {
-      environment: normalizeEnvironment(options.env),
-      cwd: normalizeDirectory(options.cwd),
-      stdio: normalizeStdio(options.stdio),
-      detached,
-      tied: onManagerExit === 'kill',
-      rlimits: normalizeLimits(options.rlimits),
-      ...normalizeIdentity(options),
-      ...(cgroup !== undefined && { cgroup }),
-    },
-    signal,
-    killSignal: signalNumber('options.killSignal', killSignal),
-    timeout,
-  };
+/** The part of the options that is the request for a start. */
+function startOptions(taken: Record<string, unknown>, emulatorPath: string): Record<string, unknown> {
+  const given = REQUEST_KEYS.filter((key) => key in taken).map((key) => [key, taken[key]]);
+  return withoutPrototype({ ...Object.fromEntries(given), emulator: emulatorPath });
 }
 
 /** Gives every file of every image its number, and describes them to the emulator. */
@@ -264,18 +66,6 @@ function assignDescriptors(
     state: only('state'),
     targets: files.map((list) => list.map(({ fd }) => fd)),
   };
-}
-
-/** Settles with `promise`, or as soon as `signal` is aborted; what comes too late goes to `undo`. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, undo: (late: T) => void): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const listening = addAbortListener(signal, () => {
-      reject(new AbortError(signal.reason));
-      promise.then(undo, () => {});
-    });
-    promise.then(resolve, reject).finally(() => listening[Symbol.dispose]());
-  });
 }
 
 /** Ends a VM that nobody will hear of. */
@@ -334,7 +124,7 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
   checkEmulator('options.emulator', { ...emulator, build: adapter.build });
   checkPermissionModel(emulator.path);
   const setup = normalizeProcess(taken);
-  const start = normalizeStartRequest(withoutPrototype({ ...taken, emulator: emulator.path }), PROCESS_KEYS);
+  const start = normalizeStartRequest(startOptions(taken, emulator.path), 'options');
   if (start.launcher !== undefined) {
     throw invalidArgValue('options.launcher', start.launcher, 'can only be decided about: this process launches');
   }
@@ -344,12 +134,11 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
     }
   }
   const { signal } = setup;
-  if (signal?.aborted) throw new AbortError(signal.reason);
 
-  const { handle, decision, images } = await unlessAborted(
-    native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path })),
+  const { handle, decision, images } = await untilAborted(
     signal,
-    (late) => native.launch.discard(late.handle),
+    () => native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path })),
+    { late: (prepared) => native.launch.discard(prepared.handle) },
   );
   const spawnargs: string[] = [];
   try {

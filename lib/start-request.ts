@@ -31,7 +31,7 @@ export const REQUEST_KEYS = [
 const DISK_KEYS = ['path', 'fd', 'context', 'objectClass', 'format', 'boot', 'readOnly'] as const;
 const BLOB_KEYS = ['path', 'fd', 'context'] as const;
 const BLOBS = ['kernel', 'initrd', 'firmware', 'state'] as const;
-// A saved state names the devices it continues with; more than this is a mistake, not a VM.
+// Every disk is opened, and policy asked about each: more than this is a mistake, not a VM.
 const MAX_DISKS = 1024;
 const MAX_FD = 2 ** 31 - 1;
 
@@ -100,9 +100,9 @@ export function normalizeDisk(name: string, given: unknown): NativeObjectRequest
   });
 }
 
-function normalizeBlob(role: (typeof BLOBS)[number], given: unknown): NativeObjectRequest {
-  const value = takeOptions(`request.${role}`, given, BLOB_KEYS);
-  checkName(`request.${role}`, value);
+function normalizeBlob(name: string, role: (typeof BLOBS)[number], given: unknown): NativeObjectRequest {
+  const value = takeOptions(name, given, BLOB_KEYS);
+  checkName(name, value);
   return withoutPrototype<NativeObjectRequest>({
     role,
     boot: false,
@@ -113,16 +113,21 @@ function normalizeBlob(role: (typeof BLOBS)[number], given: unknown): NativeObje
 }
 
 // Which label chooses the domain: never a guess between two.
-function markBoot(request: Record<string, unknown>, disks: NativeObjectRequest[], blobs: NativeObjectRequest[]): void {
+function markBoot(
+  name: string,
+  request: Record<string, unknown>,
+  disks: NativeObjectRequest[],
+  blobs: NativeObjectRequest[],
+): void {
   const marked = disks.filter((disk) => disk.boot);
   if (marked.length === 1) return;
   if (marked.length > 1)
-    throw invalidArgValue('request.disks', request.disks, 'must have at most one disk with boot: true');
+    throw invalidArgValue(`${name}.disks`, request.disks, 'must have at most one disk with boot: true');
   const kernel = blobs.find((blob) => blob.role === 'kernel');
   const only = disks.length === 1 ? disks[0] : disks.length === 0 ? kernel : undefined;
   if (only === undefined) {
     throw invalidArgValue(
-      'request.disks',
+      `${name}.disks`,
       request.disks,
       disks.length === 0
         ? 'must not be empty without a kernel to boot'
@@ -132,54 +137,56 @@ function markBoot(request: Record<string, unknown>, disks: NativeObjectRequest[]
   only.boot = true;
 }
 
-function normalizeEmulator(value: unknown): Pick<NativeStartRequest, 'emulatorPath' | 'emulatorContext'> {
+function normalizeEmulator(name: string, value: unknown): Pick<NativeStartRequest, 'emulatorPath' | 'emulatorContext'> {
   if (value === undefined) return {};
   if (typeof value === 'string') {
-    checkNonEmptyString('request.emulator', value);
+    checkNonEmptyString(name, value);
     return { emulatorPath: value };
   }
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    throw invalidArgType('request.emulator', 'of type string or object', value);
+    throw invalidArgType(name, 'of type string or object', value);
   }
   // An adapter (qemu(), command(), one of the caller's own): the same object that launch() takes.
   if (typeof (value as { build?: unknown }).build === 'function') {
     const { path } = value as { path?: unknown };
-    checkNonEmptyString('request.emulator.path', path);
+    checkNonEmptyString(`${name}.path`, path);
     return { emulatorPath: path };
   }
-  const emulator = takeOptions('request.emulator', value, ['path', 'context']);
+  const emulator = takeOptions(name, value, ['path', 'context']);
   if ((emulator.path === undefined) === (emulator.context === undefined)) {
-    throw invalidArgValue('request.emulator', value, 'must have exactly one of path and context');
+    throw invalidArgValue(name, value, 'must have exactly one of path and context');
   }
   if (emulator.path !== undefined) {
-    checkNonEmptyString('request.emulator.path', emulator.path);
+    checkNonEmptyString(`${name}.path`, emulator.path);
     return { emulatorPath: emulator.path };
   }
-  checkContext('request.emulator.context', emulator.context);
+  checkContext(`${name}.context`, emulator.context);
   return { emulatorContext: emulator.context };
 }
 
-/** Everything of a request except which objects it is about. Takes what {@link takeOptions} made. */
-export function normalizeCommon(request: Record<string, unknown>): Omit<NativeStartRequest, 'objects'> {
-  if (request.client !== undefined) checkContext('request.client', request.client);
-  if (request.launcher !== undefined) checkContext('request.launcher', request.launcher);
-  if (request.rule !== undefined) checkOneOf('request.rule', request.rule, ['transition', 'change']);
-  if (request.action !== undefined) checkOneOf('request.action', request.action, ['start', 'restore', 'migrate_in']);
-  if (request.selinux !== undefined) checkOneOf('request.selinux', request.selinux, ['require', 'prefer', 'off']);
+/** Everything of a request except which objects it is about. Takes what {@link takeOptions} made, and its name. */
+export function normalizeCommon(name: string, request: Record<string, unknown>): Omit<NativeStartRequest, 'objects'> {
+  if (request.client !== undefined) checkContext(`${name}.client`, request.client);
+  if (request.launcher !== undefined) checkContext(`${name}.launcher`, request.launcher);
+  if (request.rule !== undefined) checkOneOf(`${name}.rule`, request.rule, ['transition', 'change']);
+  if (request.action !== undefined) checkOneOf(`${name}.action`, request.action, ['start', 'restore', 'migrate_in']);
+  if (request.selinux !== undefined) checkOneOf(`${name}.selinux`, request.selinux, ['require', 'prefer', 'off']);
   const { client, launcher, rule, action, selinux } = request as unknown as StartRequest;
   return withoutPrototype<Omit<NativeStartRequest, 'objects'>>({
     ...(client !== undefined && { client }),
     ...(launcher !== undefined && { launcher }),
-    ...normalizeEmulator(request.emulator),
+    ...normalizeEmulator(`${name}.emulator`, request.emulator),
     rule: rule ?? 'transition',
     action: action ?? 'start',
     selinux: selinux ?? 'require',
   });
 }
 
-/** The kernel, initrd, firmware and state of a request, in that order. Takes what {@link takeOptions} made. */
-export function normalizeBlobs(request: Record<string, unknown>): NativeObjectRequest[] {
-  return BLOBS.filter((role) => request[role] !== undefined).map((role) => normalizeBlob(role, request[role]));
+/** The kernel, initrd, firmware and state of a request, in that order. Takes what {@link takeOptions} made, and its name. */
+export function normalizeBlobs(name: string, request: Record<string, unknown>): NativeObjectRequest[] {
+  return BLOBS.filter((role) => request[role] !== undefined).map((role) =>
+    normalizeBlob(`${name}.${role}`, role, request[role]),
+  );
 }
 
 /**
@@ -187,16 +194,17 @@ export function normalizeBlobs(request: Record<string, unknown>): NativeObjectRe
  * may also arrive over a socket.)
  */
 export function checkAction(
+  name: string,
+  request: Record<string, unknown>,
   action: NativeStartRequest['action'],
   blobs: readonly NativeObjectRequest[],
-  request: Record<string, unknown>,
 ): void {
   const hasState = blobs.some((blob) => blob.role === 'state');
   if (hasState && action === 'start') {
-    throw invalidArgValue('request.action', action, "must be 'restore' or 'migrate_in' with a state to begin from");
+    throw invalidArgValue(`${name}.action`, action, "must be 'restore' or 'migrate_in' with a state to begin from");
   }
   if (!hasState && action === 'restore') {
-    throw invalidArgValue('request.state', request.state, "is required with action: 'restore'");
+    throw invalidArgValue(`${name}.state`, request.state, "is required with action: 'restore'");
   }
 }
 
@@ -207,18 +215,18 @@ export function checkAction(
  * exactly one of them has `boot: true`: the disk that says so, the only disk, or without disks the kernel.
  *
  * @param given - What the caller handed in, unchecked
- * @param extraKeys - Options of the calling function that may stand beside those of a start request
+ * @param name - What the caller calls it, for messages
  * @throws `TypeError`, `RangeError` with Node's `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`, `ERR_OUT_OF_RANGE`
  */
-export function normalizeStartRequest(given: unknown, extraKeys: readonly string[] = []): NativeStartRequest {
-  const request = takeOptions('request', given, [...REQUEST_KEYS, ...extraKeys]);
-  checkArray('request.disks', request.disks);
+export function normalizeStartRequest(given: unknown, name = 'request'): NativeStartRequest {
+  const request = takeOptions(name, given, REQUEST_KEYS);
+  checkArray(`${name}.disks`, request.disks);
   if (request.disks.length > MAX_DISKS)
-    throw invalidArgValue('request.disks', request.disks, `must have at most ${MAX_DISKS} disks`);
-  const disks = request.disks.map((disk, index) => normalizeDisk(`request.disks[${index}]`, disk));
-  const blobs = normalizeBlobs(request);
-  markBoot(request, disks, blobs);
-  const common = normalizeCommon(request);
-  checkAction(common.action, blobs, request);
+    throw invalidArgValue(`${name}.disks`, request.disks, `must have at most ${MAX_DISKS} disks`);
+  const disks = request.disks.map((disk, index) => normalizeDisk(`${name}.disks[${index}]`, disk));
+  const blobs = normalizeBlobs(name, request);
+  markBoot(name, request, disks, blobs);
+  const common = normalizeCommon(name, request);
+  checkAction(name, request, common.action, blobs);
   return withoutPrototype<NativeStartRequest>({ objects: [...disks, ...blobs], ...common });
 }

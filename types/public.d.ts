@@ -16,6 +16,7 @@ export interface DiskRequest {
   readonly context?: Context;
   /** Object class that goes with `context`. Default `'file'`. */
   readonly objectClass?: 'file' | 'blk_file';
+  /** Declared, never probed. */
   readonly format: DiskFormat;
   /** The disk the VM boots from: its label chooses the domain. A single disk is the boot disk. */
   readonly boot?: boolean;
@@ -23,10 +24,16 @@ export interface DiskRequest {
   readonly readOnly?: boolean;
 }
 
-/** A file that supplies code or state beside the disks: kernel, initrd, firmware, saved state. */
+/**
+ * A file that supplies code or state beside the disks: kernel, initrd, firmware, saved state. Exactly one of
+ * `path`, `fd` and `context` names it. Raw, and read-only.
+ */
 export interface BlobRequest {
+  /** Path of the file. Opened once, without following a symbolic link in the last component. */
   readonly path?: string;
+  /** An open descriptor to use instead of `path`; it is duplicated and stays the caller's. */
   readonly fd?: number;
+  /** Only a context, where there is no labelled file (deciding, never launching). */
   readonly context?: Context;
 }
 
@@ -35,9 +42,13 @@ export type SelinuxMode = 'require' | 'prefer' | 'off';
 
 /** What is asked of the policy: `decide`, `explain` and (with an emulator to run) `launch` take it. */
 export interface StartRequest {
+  /** All disks of the VM. Of several one has `boot: true`; empty only with a `kernel`. */
   readonly disks: readonly DiskRequest[];
+  /** A kernel that the VM boots directly. Without disks its label chooses the domain. */
   readonly kernel?: BlobRequest;
+  /** The initial RAM disk of `kernel`. */
   readonly initrd?: BlobRequest;
+  /** Firmware that is not part of the emulator. */
   readonly firmware?: BlobRequest;
   /** Saved state to begin from; with `action: 'restore'` or `'migrate_in'`. */
   readonly state?: BlobRequest;
@@ -45,16 +56,17 @@ export interface StartRequest {
   readonly client?: Context;
   /** Who execs. Default: this process. Another context can only be decided about, never launched. */
   readonly launcher?: Context;
-  /** The VMM binary: its path, or (deciding only) its context. Without it, no question is about it. */
+  /** The VMM binary: its path, or (deciding only) its context. Without it, `exec` asks nothing about its file. */
   readonly emulator?: string | { readonly path: string } | { readonly context: Context } | Emulator;
   /** Which rule chooses the VM domain: `type_transition` (default) or `type_change`. */
   readonly rule?: 'transition' | 'change';
+  /** Which permission of class `vm` the client needs. Default `'start'`. */
   readonly action?: 'start' | 'restore' | 'migrate_in';
   /** Default `'require'`. */
   readonly selinux?: SelinuxMode;
 }
 
-/** Which of the questions a check belongs to. */
+/** Which question a check belongs to. docs/decision.md says what each asks. */
 export type CheckQuestion = 'read-disk' | 'vm-domain' | 'entrypoint' | 'start' | 'exec' | 'inherit';
 
 /** One question to the policy and its verdict. */
@@ -80,7 +92,7 @@ export interface Check {
   readonly constraint: boolean;
   /** A context that the policy does not know: the check is denied because of it. */
   readonly invalidContext: Context | null;
-  /** The CIL rule that would grant what was denied; `null` when nothing was. */
+  /** The CIL rule that would grant what was denied; `null` when nothing was denied, or no rule can grant it: see `missingFor`. */
   readonly rule: string | null;
 }
 
@@ -89,14 +101,17 @@ export type Refusal = 'denied' | 'no-transition' | 'invalid-context';
 
 /** The answer to one start request. */
 export interface Decision {
+  /** Whether the VM may start. In permissive mode also where something is denied. */
   readonly allowed: boolean;
   /** False only when enforcement was switched off explicitly: then nothing was asked. */
   readonly evaluated: boolean;
+  /** `null` when allowed. */
   readonly refusal: Refusal | null;
   /** The context the VMM would run in; `null` when policy names none. */
   readonly vmContext: Context | null;
+  /** Every question that was asked, in the order of docs/decision.md. */
   readonly checks: readonly Check[];
-  /** Whether the running kernel (or the policy file's setting) enforces. */
+  /** Whether the running kernel is in enforcing mode. */
   readonly enforcing: boolean;
   /** The status page's sequence the answers belong to. */
   readonly policySequence: number;
@@ -227,12 +242,18 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Default `'/'`. */
   readonly cwd?: string | URL;
+  /** User of the process. Default: this process's. */
   readonly uid?: number;
+  /** Group of the process. Default: this process's. */
   readonly gid?: number;
   /** Supplementary groups. Default: none when `uid` or `gid` is set, otherwise this process's. */
   readonly groups?: readonly number[];
   /** A cgroup v2 directory that the process is put into before it runs. */
   readonly cgroup?: string;
+  /**
+   * Resource limits, by name: `{ nofile: 1024 }`. What is not named is inherited; an exec into another domain sets
+   * soft limits back to those of init, unless policy grants `process rlimitinh`.
+   */
   readonly rlimits?: Readonly<Partial<Record<ResourceName, ResourceLimit>>>;
   /** A session of its own (setsid(2)): the terminal's signals do not reach it. Default `false`. */
   readonly detached?: boolean;

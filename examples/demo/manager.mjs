@@ -1,7 +1,7 @@
 // A virt manager in vm_manager_t: it opens images and execs QEMU, and every decision is about the
 // client for whom it does so. First the decision table, then every start that policy allows.
 import { once } from 'node:events';
-import { AccessDeniedError, decide, launch, qemu } from 'vm-entrypoint';
+import { AccessDeniedError, decide, launch, missingRules, qemu } from 'vm-entrypoint';
 import { getcon, getpidcon } from 'vm-entrypoint/selinux';
 
 const directory = process.argv[2];
@@ -62,9 +62,7 @@ for (const { client, disk, decision } of decided) {
     if (!(error instanceof AccessDeniedError)) throw error;
     if (decision.allowed) failures += 1;
     console.log(`${title}\n      refused (${error.decision.refusal}); missing:`);
-    for (const { rule } of error.decision.checks.filter(({ denied, rule }) => denied.length > 0 && rule)) {
-      console.log(`        ${rule}`);
-    }
+    for (const rule of missingRules(error.decision)) console.log(`        ${rule}`);
   }
 }
 process.exitCode = failures === 0 ? 0 : 1;

@@ -4,12 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bash test/setup.sh --demo
-# The addon and the TypeScript are built when there is none, or when a source is newer.
-if [ ! -f build/Release/vm_entrypoint.node ] || [ ! -f dist/index.js ] ||
-  [ -n "$(find native lib types binding.gyp -newer dist/index.js -print -quit)" ]; then
-  echo "Building" >&2
-  npm run --silent build
-fi
+bash test/build-shipped.sh
 case ${1:-} in
   '') exec node test/lab/run.mjs --timeout 600 -- node /project/examples/demo/guest.mjs ;;
   --host) exec node examples/demo/host.mjs ;;

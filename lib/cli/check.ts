@@ -28,7 +28,7 @@ export const command: Command = {
     ['vm-entrypoint check --disk /vm/web.qcow2,format=qcow2', 'may this process start a VM from this disk'],
     [
       'vm-entrypoint check --client user_u:user_r:user_t:s0 --emulator /usr/bin/qemu-system-x86_64 --disk /vm/web.raw,format=raw',
-      'and in the name of a client, with the questions of the exec',
+      "and in the name of a client, with the questions about the emulator's file",
     ],
     ['vm-entrypoint check --disk-context system_u:object_r:web_disk_t:s0 --json', 'a label instead of an image'],
   ],

@@ -3,7 +3,6 @@ import { inspect } from 'node:util';
 import { UsageError } from './command.js';
 import { complain, EXIT, type ExitStatus, printable, printJson } from './output.js';
 
-// First match wins: the longer code stands before its prefix.
 const HINTS: readonly (readonly [code: string, hint: string])[] = [
   ['ERR_USAGE', "'vm-entrypoint COMMAND --help' shows the options."],
   ['ERR_SELINUX_LIBRARY', 'Install libselinux (Debian, Ubuntu: libselinux1; Fedora: libselinux).'],
@@ -13,7 +12,7 @@ const HINTS: readonly (readonly [code: string, hint: string])[] = [
     'ERR_SELINUX_PERMISSION_UNKNOWN',
     "The loaded class 'vm' is older than this program: run 'vm-entrypoint policy install' as root.",
   ],
-  ['ERR_SELINUX_CONTEXT', "The loaded policy does not accept this context: look its type up with 'seinfo -t'."],
+  ['ERR_SELINUX_CONTEXT_INVALID', "The loaded policy does not accept this context: look its type up with 'seinfo -t'."],
   ['ERR_SELINUX_DENIED', "'vm-entrypoint explain' with the same options lists every question and the missing rules."],
   ['ERR_SELINUX_POLICY_CHANGED', 'The policy was being reloaded: try again.'],
   ['ERR_DISK_UNLABELED', "Give the image a label: 'semanage fcontext -a -t TYPE PATH', then 'restorecon PATH'."],

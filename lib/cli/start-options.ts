@@ -44,7 +44,7 @@ export const DECIDE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   emulator: {
     type: 'string',
     value: 'PATH',
-    help: 'the VMM program; without it the questions of its exec are left out',
+    help: "the VMM program; adds the questions about the emulator's file",
   },
   launcher: { type: 'string', value: 'CONTEXT', help: 'who would exec; default: the context of this process' },
 };

@@ -76,6 +76,11 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   loong64: 'loongarch64',
 };
 
+/** The file name of QEMU for this machine's own architecture. */
+export function qemuProgram(): string {
+  return `qemu-system-${ARCHITECTURES[process.arch] ?? process.arch}`;
+}
+
 /** A value inside of a comma-separated option. */
 function escaped(text: string): string {
   return text.replaceAll(',', ',,');
@@ -212,8 +217,7 @@ function buildArguments(
 export function qemu(options: QemuOptions = {}): Emulator {
   checkObject('options', options);
   checkKeys('options', options as Record<string, unknown>, KEYS);
-  const architecture = ARCHITECTURES[process.arch] ?? process.arch;
-  const binary = options.binary ?? `/usr/bin/qemu-system-${architecture}`;
+  const binary = options.binary ?? `/usr/bin/${qemuProgram()}`;
   checkAbsolutePath('options.binary', binary);
   const x86 = /-(x86_64|i386)$|-kvm$/.test(binary);
   const {

@@ -24,9 +24,42 @@ async function each(items, width, work) {
   return total;
 }
 
+/**
+ * Builds that several stages need, each done once in a run: stages may run beside each other, and two builds in one
+ * directory would get in each other's way.
+ *
+ * @type {Map<string, Promise<Results>>}
+ */
+const builds = new Map();
+
+/** @param {string} name @param {string} program @param {readonly string[]} args @returns {Promise<Results>} */
+function buildOnce(name, program, args) {
+  const build = builds.get(name) ?? oneTest(name, program, args, { minutes: 40 });
+  builds.set(name, build);
+  return build;
+}
+
+/** What CMakeLists.txt makes. @param {'test' | 'asan' | 'tsan'} kind */
+const nativeBuild = (kind) => buildOnce(`build-${kind}`, 'bash', ['test/build-native.sh', kind]);
+/** The addon that ships and dist/, unless they are up to date. */
+const shippedBuild = () => buildOnce('build-shipped', 'bash', ['test/build-shipped.sh']);
+
+/**
+ * What TypeScript tests and guests need. `null`, or what has failed.
+ *
+ * @param {'test' | 'asan'} kind
+ */
+async function failedBuild(kind) {
+  for (const build of [shippedBuild, () => nativeBuild(kind)]) {
+    const built = await build();
+    if (built.failed > 0) return built;
+  }
+  return null;
+}
+
 /** Builds and runs the C++ tests. @param {'test' | 'asan' | 'tsan'} kind @param {Context} context */
 async function nativeTests(kind, { say }, env = {}) {
-  const built = await oneTest(`build-${kind}`, 'bash', ['test/build-native.sh', kind], { minutes: 40 });
+  const built = await nativeBuild(kind);
   if (built.failed > 0) return built;
   const programs = readdirSync(`${root}build/${kind}`).filter((file) => file.endsWith('_test'));
   return each(programs, availableParallelism(), async (program) => {
@@ -38,8 +71,16 @@ async function nativeTests(kind, { say }, env = {}) {
   });
 }
 
-/** The TypeScript tests. `args` may raise the limit of .taprc for one file. @param {string} log */
-async function unitTests(log, env = {}, args = []) {
+/**
+ * The TypeScript tests. `args` may raise the limit of .taprc for one file.
+ *
+ * @param {string} log
+ * @param {'test' | 'asan'} kind which build of the addon
+ */
+async function unitTests(log, kind, env = {}, args = []) {
+  // dist/ is what the tests of the command line run.
+  const failed = await failedBuild(kind);
+  if (failed !== null) return failed;
   const { status, output } = await command('npx', ['tap', '--reporter=tap', ...args], { env, minutes: 40, log });
   return tapResults(log, output, status);
 }
@@ -78,6 +119,9 @@ async function guestTest(file, { say, long }) {
 
 /** @param {Context} context */
 async function guestTests(context) {
+  // The guest sees the checkout: `vm-entrypoint` is dist/ with the addon that ships, programs are in build/test/.
+  const failed = await failedBuild('test');
+  if (failed !== null) return failed;
   const files = readdirSync(`${root}test/lab/guest`).filter((file) => file.endsWith('.test.mjs'));
   if (files.length === 0) return failure('lab', 'no test files');
   return each(files.sort(), 1, (file) => guestTest(file, context));
@@ -96,7 +140,7 @@ export const stages = [
     run: () => oneTest('lint', 'npm', ['run', '--silent', 'lint']),
   },
   { name: 'native', about: 'C++ tests', run: (context) => nativeTests('test', context) },
-  { name: 'unit', about: 'TypeScript tests', run: () => unitTests('unit') },
+  { name: 'unit', about: 'TypeScript tests', run: () => unitTests('unit', 'test') },
   {
     name: 'asan',
     about: 'C++ tests under ASan, LSan and UBSan',
@@ -109,6 +153,7 @@ export const stages = [
     run: async () =>
       unitTests(
         'unit-asan',
+        'asan',
         {
           VMENTRY_TEST_BUILD: 'build/asan',
           LD_PRELOAD: await sanitizerLibrary(),

@@ -145,6 +145,9 @@ t.test('decideMany, cache and single questions check their arguments too', async
   await t.rejects(many([{ path: '/a' }]), { code: TYPE, message: /disks\[0\]\.format/ });
   await t.rejects(many([{ fd: 3, format: 'raw' }]), { code: VALUE, message: /disks\[0\]\.fd/ });
   await t.rejects(many([], { disks: [] }), { code: VALUE, message: /common\.disks/ });
+  await t.rejects(many([], { client: 'a b' }), { code: VALUE, message: /common\.client/ });
+  await t.rejects(many([], { kernel: {} }), { code: VALUE, message: /common\.kernel/ });
+  await t.rejects(many([], { action: 'restore' }), { code: VALUE, message: /common\.state/ });
   await t.rejects(many([], {}, { threads: 0 }), { code: RANGE });
   await t.rejects(many([], {}, { threads: 65 }), { code: RANGE });
   await t.rejects(many([], {}, { signal: {} }), { code: TYPE });

@@ -46,6 +46,13 @@ t.test('wrong options', async (t) => {
     ['an emulator that builds nothing', { emulator: { path: '/bin/true' } }, TYPE],
     ['a channel twice', { emulator: { path: '/bin/true', build() {}, channels: ['a', 'a'] } }, VALUE],
     ['a disk that is only a context', { disks: [{ context: 'u:r:t:s0', format: 'raw' }] }, VALUE],
+    ['no disks', { disks: undefined }, TYPE],
+    ['a disk without a format', { disks: [{ path: '/a' }] }, TYPE],
+    ['two boot disks', { disks: [1, 2].map(() => ({ path: '/a', format: 'raw', boot: true })) }, VALUE],
+    ['a kernel that is a string', { kernel: '/vmlinuz' }, TYPE],
+    ['a client with a space', { client: 'a b' }, VALUE],
+    ['a mode that is none', { selinux: 'permissive' }, VALUE],
+    ['restore without a state', { action: 'restore' }, VALUE],
     ['another launcher', { launcher: 'u:r:t:s0' }, VALUE],
     ['an unknown option', { sdtio: 'pipe' }, VALUE],
     ['an unknown stdio', { stdio: 'overlapped' }, VALUE],
@@ -92,6 +99,8 @@ t.test('wrong options', async (t) => {
     )) as (Error & { code: string }) | null;
     t.equal(error?.code, code, `${name}: ${error?.message}`);
     t.ok(error instanceof TypeError || error instanceof RangeError, name);
+    if (code !== 'ERR_UNKNOWN_SIGNAL')
+      t.match(error?.message, /options[.[]/, `${name}: by the name that launch() gives it`);
   }
   for (const wrong of [undefined, null, 'x', []]) await t.rejects(launch(wrong as never), { code: TYPE });
   t.same(faults.calls(), {}, 'not one call was made');

@@ -1,15 +1,20 @@
 // A decision in words: the one line of an error, and the lines of an explanation. In the order of an
 // AVC record, so that what is known from the audit log can be searched for.
 import type { Check, Context, Decision } from '../types/public.js';
+import { printable } from './printable.js';
 
 /**
  * One denial as the audit log writes it:
  * `denied { entrypoint } scontext=… tcontext=… tclass=vm`, with ` permissive=1` where it is not enforced.
  *
  * For the question which domain the VM gets, and for contexts that the policy does not know, what is
- * said instead is what happened.
+ * said instead is what happened. One line whatever the contexts are: a caller may hand in any text as one.
  */
 export function denialText(check: Check): string {
+  return printable(wordsFor(check));
+}
+
+function wordsFor(check: Check): string {
   const contexts = `scontext=${check.source} tcontext=${check.target} tclass=${check.objectClass}`;
   if (check.invalidContext !== null) return `context ${check.invalidContext} unknown to the policy ${contexts}`;
   if (check.question === 'vm-domain') return `no ${check.requested.join(' ')} to a VM domain ${contexts}`;
@@ -52,7 +57,11 @@ function differences(source: Context, target: Context): string {
  * where no statement can do it. `null` for a granted check.
  */
 export function missingFor(check: Check): string | null {
-  if (check.denied.length === 0) return null;
+  // In one line: after a line break, what follows `;` would be a statement and no comment any more.
+  return check.denied.length === 0 ? null : printable(ruleFor(check));
+}
+
+function ruleFor(check: Check): string {
   if (check.invalidContext !== null) return `; the loaded policy does not know the context ${check.invalidContext}`;
   if (check.rule !== null && !check.constraint) return check.rule;
   const where = `${check.source} → ${check.target}`;

@@ -5,7 +5,7 @@ import type { NativeImage, NativeSpawned, NativeStdioRequest } from '../types/na
 import type { EmulatorDisk, EmulatorFile, EmulatorInput, LaunchOptions } from '../types/public.js';
 import { untilAborted } from './abort.js';
 import { denialMessage } from './denial-message.js';
-import { checkEmulator, checkEmulatorCommand } from './emulators/emulator.js';
+import { takeEmulator, takeEmulatorCommand } from './emulators/emulator.js';
 import { AbortError, AccessDeniedError, LaunchError } from './errors.js';
 import { native } from './native.js';
 import { type NormalizedProcess, normalizeProcess, PROCESS_KEYS } from './process-options.js';
@@ -70,9 +70,14 @@ function assignDescriptors(
 
 /** Ends a VM that nobody will hear of. */
 function killUnseen({ process: child }: NativeSpawned): Promise<void> {
+  // Before anything else: what follows can fail, or was done already by a VirtualMachine that is only half made.
+  child.kill(9);
   return new Promise((resolve) => {
-    child.onExit(() => resolve());
-    child.kill(9);
+    try {
+      child.onExit(() => resolve());
+    } catch {
+      resolve(); // somebody else hears of the exit, or nobody can: native code reaps it
+    }
   });
 }
 
@@ -118,10 +123,7 @@ function guard(vm: VirtualMachine, { signal, killSignal, timeout }: NormalizedPr
 export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
   // Each option is read once, so that what was checked is what is used.
   const taken = takeOptions('options', options, [...REQUEST_KEYS, ...PROCESS_KEYS]);
-  checkEmulator('options.emulator', taken.emulator);
-  const adapter = taken.emulator;
-  const emulator = { path: adapter.path, channels: [...(adapter.channels ?? [])] };
-  checkEmulator('options.emulator', { ...emulator, build: adapter.build });
+  const emulator = takeEmulator('options.emulator', taken.emulator);
   checkPermissionModel(emulator.path);
   const setup = normalizeProcess(taken);
   const start = normalizeStartRequest(startOptions(taken, emulator.path), 'options');
@@ -151,12 +153,12 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
       ...channels.map((_, i): NativeStdioRequest => ({ target: userStdio + i, kind: 'socket' })),
     ];
     const { targets, ...files } = assignDescriptors(images, Math.max(FIRST_IMAGE_DESCRIPTOR, stdio.length));
-    const command = adapter.build({
+    const built: unknown = emulator.build({
       ...files,
       action: start.action,
       channels: Object.fromEntries(channels.map((name, i) => [name, userStdio + i])),
     });
-    checkEmulatorCommand('emulator.build()', command);
+    const command = takeEmulatorCommand('emulator.build()', built);
     spawnargs.push(command.argv0 ?? emulator.path, ...command.args);
 
     // Aborted from here on, native code gives up at its next step, and what it started is gone before this settles.
@@ -169,7 +171,7 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
           stdio,
           arguments: spawnargs,
           imageTargets: targets,
-          reopened: [...(command.reopens ?? [])],
+          reopened: [...command.reopens],
         }),
       )
       .finally(() => listening?.[Symbol.dispose]());

@@ -161,8 +161,12 @@ function normalizeIdentity(options: Record<string, unknown>): Identity {
     });
   }
   const identity = options as Identity;
-  // As libuv: another user must not keep the groups of this one. Who may not change them keeps them.
-  const dropGroups = groups === undefined && (uid !== undefined || gid !== undefined) && process.geteuid?.() === 0;
+  // Another user must not keep the groups of this one. (libuv tries, and goes on when it may not; here that is an
+  // error, and who only names the user that it is anyway may keep them.)
+  const another =
+    (uid !== undefined && uid !== process.geteuid?.()) || (gid !== undefined && gid !== process.getegid?.());
+  const root = (uid !== undefined || gid !== undefined) && process.geteuid?.() === 0;
+  const dropGroups = groups === undefined && (another || root);
   return {
     ...(identity.uid !== undefined && { uid: identity.uid }),
     ...(identity.gid !== undefined && { gid: identity.gid }),

@@ -80,24 +80,30 @@ export function checkKeys(name: string, value: Record<string, unknown>, known: r
 }
 
 /**
- * A copy of an options object with each known option read once: what is checked is then what is used, whatever
- * a getter would say the second time.
- *
- * Inherited options count, except from `Object.prototype`: what found its way there belongs to no call, and
- * a `selinux: 'off'` there would switch enforcement off for every start of the process.
+ * Reads one member, inherited ones included, except from `Object.prototype`: what found its way there belongs to
+ * no call, and a `selinux: 'off'` there would switch enforcement off for every start of the process.
+ */
+export function memberOf(value: object, key: string): unknown {
+  // Looks first, because most members are not there: `in` also sees what everything inherits.
+  if (!(key in value)) return undefined;
+  let owner: object | null = value;
+  while (owner !== null && owner !== Object.prototype && !Object.hasOwn(owner, key)) {
+    owner = Object.getPrototypeOf(owner);
+  }
+  return owner === null || owner === Object.prototype ? undefined : (value as Record<string, unknown>)[key];
+}
+
+/**
+ * A copy of an options object with each known option read once, by {@link memberOf}: what is checked is then what is
+ * used, whatever a getter would say the second time.
  */
 export function takeOptions(name: string, value: unknown, known: readonly string[]): Record<string, unknown> {
   checkObject(name, value);
   checkKeys(name, value, known);
   const taken = { __proto__: null } as unknown as Record<string, unknown>;
   for (const key of known) {
-    // Looks first, because most options are not there: `in` also sees what everything inherits.
-    if (!(key in value)) continue;
-    let owner: object | null = value;
-    while (owner !== null && owner !== Object.prototype && !Object.hasOwn(owner, key)) {
-      owner = Object.getPrototypeOf(owner);
-    }
-    if (owner !== null && owner !== Object.prototype) taken[key] = value[key];
+    const member = memberOf(value, key);
+    if (member !== undefined) taken[key] = member;
   }
   return taken;
 }

@@ -93,15 +93,15 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   /** Its arguments, `argv[0]` included. */
   readonly spawnargs: readonly string[];
   /** Writes to the VM's descriptor 0; `null` where that is no pipe. */
-  readonly stdin: Socket | null;
+  readonly stdin: Socket | null = null;
   /** Reads from its descriptor 1. */
-  readonly stdout: Socket | null;
+  readonly stdout: Socket | null = null;
   /** Reads from its descriptor 2. */
-  readonly stderr: Socket | null;
+  readonly stderr: Socket | null = null;
   /** One for each entry of the option `stdio`: a socket where that was `'pipe'`, otherwise `null`. */
-  readonly stdio: readonly (Socket | null)[];
+  readonly stdio: readonly (Socket | null)[] = [];
   /** The sockets that the emulator asked for, by name. */
-  readonly channels: Readonly<Record<string, Socket>>;
+  readonly channels: Readonly<Record<string, Socket>> = {};
   /** `null` while it runs, and where a signal ended it. */
   exitCode: number | null = null;
   /** The signal that ended it. */
@@ -126,7 +126,8 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
     this.spawnfile = parts.spawnfile;
     this.spawnargs = parts.spawnargs;
     this.#process = spawned.process;
-    // First, and if it fails the object's end is the process's.
+    // First, and if it fails the object's end is the process's. If something after it fails, the exit finds an object
+    // whose members all have a value.
     spawned.process.onExit((code, signal) => this.#onExit(code, signal));
 
     const sockets = Array.from({ length: parts.stdioCount + parts.channels.length }, (_, index) => {

@@ -1,9 +1,10 @@
 // `vm-entrypoint check`: may this VM start, and in which domain.
 import { decide } from '../decide.js';
 import { denialMessage, missingRules } from '../denial-message.js';
+import { printable } from '../printable.js';
 import type { Command, Input } from './command.js';
 import { printDecision } from './decision-text.js';
-import { complain, EXIT, type ExitStatus, printable, printJson } from './output.js';
+import { complain, EXIT, type ExitStatus, printJson } from './output.js';
 import { DECIDE_OPTIONS, START_OPTIONS, startRequest } from './start-options.js';
 
 /** Asks the policy and prints its answer: for `check` and `explain`. */

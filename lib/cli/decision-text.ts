@@ -1,7 +1,8 @@
 // A decision as people read it: the verdict, the questions by type, the full contexts, the missing rules.
 import type { Check, Decision } from '../../types/public.js';
 import { decisionSummary, missingRules } from '../denial-message.js';
-import { print, printable, style } from './output.js';
+import { printable } from '../printable.js';
+import { print, style } from './output.js';
 import { table } from './table.js';
 
 const QUESTIONS: Readonly<Record<Check['question'], string>> = {

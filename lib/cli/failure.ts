@@ -1,7 +1,8 @@
 // How an error reaches the user: one line, a hint what to do, and the same as JSON.
 import { inspect } from 'node:util';
+import { printable } from '../printable.js';
 import { UsageError } from './command.js';
-import { complain, EXIT, type ExitStatus, printable, printJson } from './output.js';
+import { complain, EXIT, type ExitStatus, printJson } from './output.js';
 
 const HINTS: readonly (readonly [code: string, hint: string])[] = [
   ['ERR_USAGE', "'vm-entrypoint COMMAND --help' shows the options."],

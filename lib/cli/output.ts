@@ -5,18 +5,6 @@ import { styleText } from 'node:util';
 export const EXIT = { done: 0, denied: 1, usage: 2, failed: 3 } as const;
 export type ExitStatus = number;
 
-/**
- * Makes a text safe to print. Names of backing files come from headers which a guest may have written:
- * control characters and direction overrides in them must not reach the administrator's terminal.
- */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, (character) => {
-    const code = character.charCodeAt(0);
-    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
-  });
-}
-
 /** The width to lay text out for. A pipe gets the same layout as a terminal of 80 columns. */
 export function columns(): number {
   // A terminal that has not been told its size says 0.

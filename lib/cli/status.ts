@@ -1,7 +1,8 @@
 // `vm-entrypoint status`: the state of this host as a table, and what to do about each problem.
 import { type HostStatus, hostStatus } from '../host-status.js';
+import { printable } from '../printable.js';
 import type { Command, Input } from './command.js';
-import { complain, EXIT, type ExitStatus, print, printable, printJson, style } from './output.js';
+import { complain, EXIT, type ExitStatus, print, printJson, style } from './output.js';
 import { table, wrap } from './table.js';
 
 type Row = readonly [mark: string, what: string, state: string];

@@ -1,5 +1,7 @@
 // Tables for terminals: nothing is ever cut off; what does not fit continues on a line of its own.
-import { columns, printable, style } from './output.js';
+
+import { printable } from '../printable.js';
+import { columns, style } from './output.js';
 
 /** Breaks a text at spaces into lines of at most `width`; a longer word stays whole. */
 export function wrap(text: string, width: number): string[] {

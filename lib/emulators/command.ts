@@ -1,7 +1,9 @@
 // command(): any program that takes its images as descriptors.
 import type { Emulator, EmulatorFile, EmulatorInput } from '../../types/public.js';
-import { checkArray, checkKeys, checkNonEmptyString, checkObject, checkString, invalidArgValue } from '../validate.js';
+import { checkArray, checkNonEmptyString, checkString, invalidArgValue, takeOptions } from '../validate.js';
 import { checkAbsolutePath } from './emulator.js';
+
+type ArgumentsMaker = (input: EmulatorInput) => readonly string[];
 
 /** Options of {@link command}. */
 export interface CommandOptions {
@@ -14,13 +16,14 @@ export interface CommandOptions {
    * consists of, `{kernel}`, `{initrd}`, `{firmware}` and `{state}` those of the others, and `{NAME}` that of a
    * channel. Other braces stay as they are.
    */
-  readonly args?: readonly string[] | ((input: EmulatorInput) => readonly string[]);
+  readonly args?: readonly string[] | ArgumentsMaker;
   /** Default: `path`. */
   readonly argv0?: string;
   /** Sockets to the program, by name: in `vm.channels`, and as placeholders. */
   readonly channels?: readonly string[];
 }
 
+const KEYS = ['path', 'args', 'argv0', 'channels'] as const satisfies readonly (keyof CommandOptions)[];
 const BLOBS = ['kernel', 'initrd', 'firmware', 'state'] as const;
 
 function numberOf(placeholder: string, input: EmulatorInput): number | undefined {
@@ -44,6 +47,14 @@ function fill(arg: string, input: EmulatorInput): string {
   });
 }
 
+function words(given: unknown): string[] {
+  checkArray('options.args', given);
+  return [...given].map((arg, i) => {
+    checkString(`options.args[${i}]`, arg);
+    return arg;
+  });
+}
+
 /**
  * An emulator from a path and its arguments. Images are descriptors: `/proc/self/fd/N`, which needs the right to
  * open them in the VM's domain, or whatever the program takes for an open descriptor, which does not.
@@ -51,24 +62,18 @@ function fill(arg: string, input: EmulatorInput): string {
  * @throws `TypeError` with `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE`
  */
 export function command(options: CommandOptions): Emulator {
-  checkObject('options', options);
-  checkKeys('options', options, ['path', 'args', 'argv0', 'channels']);
-  const { path, args = [], argv0, channels = [] } = options as unknown as CommandOptions;
+  const { path, args: given = [], argv0, channels: names = [] } = takeOptions('options', options, KEYS);
   checkAbsolutePath('options.path', path);
-  if (typeof args !== 'function') {
-    checkArray('options.args', args);
-    args.forEach((arg, i) => {
-      checkString(`options.args[${i}]`, arg);
-    });
-  }
+  const args = typeof given === 'function' ? (given as ArgumentsMaker) : words(given);
   if (argv0 !== undefined) checkString('options.argv0', argv0);
-  checkArray('options.channels', channels);
-  channels.forEach((channel, i) => {
+  checkArray('options.channels', names);
+  const channels = [...names].map((channel, i) => {
     checkNonEmptyString(`options.channels[${i}]`, channel);
+    return channel;
   });
   return {
     path,
-    channels: [...channels],
+    channels,
     build(input) {
       const list = typeof args === 'function' ? args(input) : args.map((arg) => fill(arg, input));
       return { args: list, ...(argv0 !== undefined && { argv0 }) };

@@ -1,14 +1,15 @@
 // What the adapters in this folder share, and the checks of what they, or a caller's own, return.
-import type { Emulator, EmulatorCommand } from '../../types/public.js';
+import type { Emulator, EmulatorCommand, EmulatorInput } from '../../types/public.js';
 import {
   checkArray,
   checkFunction,
   checkInteger,
-  checkKeys,
   checkNonEmptyString,
   checkObject,
   checkString,
   invalidArgValue,
+  memberOf,
+  takeOptions,
 } from '../validate.js';
 
 /** Checks a path that is never looked up anywhere. */
@@ -17,33 +18,40 @@ export function checkAbsolutePath(name: string, value: unknown): asserts value i
   if (!value.startsWith('/')) throw invalidArgValue(name, value, 'must be an absolute path');
 }
 
-/** Checks an adapter, before anything is opened. */
-export function checkEmulator(name: string, value: unknown): asserts value is Emulator {
+/** Checks an adapter, before anything is opened. Each member is read once; what comes back is what was checked. */
+export function takeEmulator(name: string, value: unknown): Required<Emulator> {
   checkObject(name, value);
-  checkAbsolutePath(`${name}.path`, value.path);
-  checkFunction(`${name}.build`, value.build);
-  if (value.channels === undefined) return;
-  checkArray(`${name}.channels`, value.channels);
-  value.channels.forEach((channel, i) => {
+  const [path, build, given] = ['path', 'build', 'channels'].map((key) => memberOf(value, key));
+  checkAbsolutePath(`${name}.path`, path);
+  checkFunction(`${name}.build`, build);
+  if (given !== undefined) checkArray(`${name}.channels`, given);
+  const channels = [...(given ?? [])].map((channel, i) => {
     checkNonEmptyString(`${name}.channels[${i}]`, channel);
+    return channel;
   });
-  if (new Set(value.channels).size !== value.channels.length) {
-    throw invalidArgValue(`${name}.channels`, value.channels, 'must not have a name twice');
+  if (new Set(channels).size !== channels.length) {
+    throw invalidArgValue(`${name}.channels`, channels, 'must not have a name twice');
   }
+  const adapter = build as Emulator['build'];
+  return { path, channels, build: (input: EmulatorInput) => adapter.call(value as unknown as Emulator, input) };
 }
 
-/** Checks what an adapter made. */
-export function checkEmulatorCommand(name: string, value: unknown): asserts value is EmulatorCommand {
-  checkObject(name, value);
-  checkKeys(name, value, ['args', 'argv0', 'reopens']);
-  checkArray(`${name}.args`, value.args);
-  value.args.forEach((arg, i) => {
+/** Checks what an adapter made, and takes it as {@link takeEmulator} does. */
+export function takeEmulatorCommand(
+  name: string,
+  value: unknown,
+): Pick<EmulatorCommand, 'argv0'> & Required<Pick<EmulatorCommand, 'args' | 'reopens'>> {
+  const { args, argv0, reopens } = takeOptions(name, value, ['args', 'argv0', 'reopens']);
+  checkArray(`${name}.args`, args);
+  const words = [...args].map((arg, i) => {
     checkString(`${name}.args[${i}]`, arg);
+    return arg;
   });
-  if (value.argv0 !== undefined) checkString(`${name}.argv0`, value.argv0);
-  if (value.reopens === undefined) return;
-  checkArray(`${name}.reopens`, value.reopens);
-  value.reopens.forEach((fd, i) => {
+  if (argv0 !== undefined) checkString(`${name}.argv0`, argv0);
+  if (reopens !== undefined) checkArray(`${name}.reopens`, reopens);
+  const numbers = [...(reopens ?? [])].map((fd, i) => {
     checkInteger(`${name}.reopens[${i}]`, fd, 0, 2 ** 31 - 1);
+    return fd;
   });
+  return { args: words, reopens: numbers, ...(argv0 !== undefined && { argv0 }) };
 }

@@ -5,16 +5,20 @@ import {
   checkArray,
   checkBoolean,
   checkInteger,
-  checkKeys,
   checkNonEmptyString,
-  checkObject,
   checkOneOf,
   checkString,
   invalidArgValue,
+  takeOptions,
 } from '../validate.js';
 import { checkAbsolutePath } from './emulator.js';
 
-/** Options of {@link qemu}. What they do not cover goes into `extraArguments`. */
+/**
+ * Options of {@link qemu}. What they do not cover goes into `extraArguments`.
+ *
+ * `machine`, `accel`, `cpu` and `diskDevice` go to QEMU as they are, with properties after commas
+ * (`'q35,smm=on'`), and a property can name a file: like `extraArguments`, they must not come from a client.
+ */
 export interface QemuOptions {
   /** Absolute path. Default `/usr/bin/qemu-system-` and the name of this machine's architecture. */
   readonly binary?: string;
@@ -145,10 +149,10 @@ function addDisk(blocks: Blocks, name: string, { files }: EmulatorDisk): string 
   return add(0);
 }
 
-function buildArguments(
-  options: Required<Omit<QemuOptions, 'cpu' | 'append' | 'name'>> & QemuOptions,
-  input: EmulatorInput,
-) {
+/** With the defaults. */
+type SettledOptions = Required<Omit<QemuOptions, 'cpu' | 'append' | 'name'>> & QemuOptions;
+
+function buildArguments(options: SettledOptions, input: EmulatorInput) {
   const { binary, accel, cpu } = options;
   const args: string[] = ['-no-user-config'];
   const reopens: number[] = [];
@@ -215,9 +219,9 @@ function buildArguments(
  * @see qemu-system-x86_64(1)
  */
 export function qemu(options: QemuOptions = {}): Emulator {
-  checkObject('options', options);
-  checkKeys('options', options as Record<string, unknown>, KEYS);
-  const binary = options.binary ?? `/usr/bin/${qemuProgram()}`;
+  // Each option once: what is checked below is what is used.
+  const taken = takeOptions('options', options, KEYS);
+  const binary = taken.binary ?? `/usr/bin/${qemuProgram()}`;
   checkAbsolutePath('options.binary', binary);
   const x86 = /-(x86_64|i386)$|-kvm$/.test(binary);
   const {
@@ -235,7 +239,7 @@ export function qemu(options: QemuOptions = {}): Emulator {
     append,
     name,
     extraArguments = [],
-  } = options;
+  } = taken;
   checkNonEmptyString('options.machine', machine);
   checkNonEmptyString('options.accel', accel);
   if (cpu !== undefined) checkNonEmptyString('options.cpu', cpu);
@@ -250,14 +254,17 @@ export function qemu(options: QemuOptions = {}): Emulator {
   if (append !== undefined) checkString('options.append', append);
   if (name !== undefined) checkNonEmptyString('options.name', name);
   checkArray('options.extraArguments', extraArguments);
-  extraArguments.forEach((argument, i) => {
+  const words = [...extraArguments].map((argument, i) => {
     checkString(`options.extraArguments[${i}]`, argument);
+    return argument;
   });
-  const settled = {
-    ...options,
+  const settled: SettledOptions = {
     binary,
     machine,
     accel,
+    ...(cpu !== undefined && { cpu }),
+    ...(append !== undefined && { append }),
+    ...(name !== undefined && { name }),
     memory,
     cpus,
     serial,
@@ -266,7 +273,7 @@ export function qemu(options: QemuOptions = {}): Emulator {
     sandbox,
     diskDevice,
     locking,
-    extraArguments: [...extraArguments] as string[],
+    extraArguments: words,
   };
   return {
     path: binary,

@@ -97,8 +97,7 @@ Result<PinnedEmulator> PinEmulator(const std::string& path, disk::Labels labels)
   Result<std::string> label = sys::SecurityLabel(emulator.fd.get(), path);
   if (label.ok()) {
     emulator.context = std::move(label).value();
-    // As of an image: what follows a NUL would be reported here and ignored by policy.
-    if (emulator.context.find('\0') != std::string::npos) return Unlabeled(Error::System("fgetxattr", EINVAL, path));
+    if (!disk::IsPlainLabel(emulator.context)) return Unlabeled(Error::System("fgetxattr", EINVAL, path));
   } else if (labels == disk::Labels::kRequired) {
     const int reason = label.error().errno_value;
     if (reason != ENODATA && reason != EOPNOTSUPP) return std::move(label).error();

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/system_calls.h"
@@ -93,11 +94,21 @@ Result<std::string> UsableLabel(Result<std::string> label, const std::string& pa
     error.message = "the image has no SELinux label to decide about: label it with chcon or restorecon";
     return error;
   }
-  // Contexts travel as C strings: what follows a NUL would be compared here and ignored by policy.
-  if (label.value().find('\0') != std::string::npos) {
-    return Error::Coded("ERR_DISK_UNLABELED", "the image's SELinux label contains a NUL byte: relabel it", path);
+  if (!IsPlainLabel(label.value())) {
+    return Error::Coded("ERR_DISK_UNLABELED",
+                        "the image's SELinux label contains white space or control characters: relabel it", path);
   }
   return label;
+}
+
+bool IsPlainLabel(std::string_view label) {
+  // Contexts travel as C strings and as words of a line: what follows a NUL would be compared here and ignored by
+  // policy, and a new line would begin a statement of its own in whatever the label is printed into. A foreign file
+  // system can hold anything.
+  return std::none_of(label.begin(), label.end(), [](char byte) {
+    const auto value = static_cast<unsigned char>(byte);
+    return value <= 0x20 || value == 0x7f;
+  });
 }
 
 Result<PinnedFile> PinAt(int dirfd, const std::string& name, const std::string& path, Labels labels) {

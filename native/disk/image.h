@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/result.h"
@@ -57,6 +58,9 @@ struct ImageMember {
 struct ImageChain {
   std::vector<ImageMember> members;  // [0] is the image itself
 };
+
+// Whether a label is one word, as every context is: no white space, no control characters.
+bool IsPlainLabel(std::string_view label);
 
 // Opens nothing but headers. What is refused and why is in docs/disk.md. Error codes:
 // ERR_DISK_NOT_REGULAR, ERR_DISK_UNLABELED, ERR_DISK_HEADER (damaged, truncated or unknown version),

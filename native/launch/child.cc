@@ -187,6 +187,9 @@ VMENTRY_CHILD int ChildMain(void* data) {
     Step(plan, "child:setresuid", "setresuid", SYS_setresuid, static_cast<long>(spec.uid), static_cast<long>(spec.uid),
          static_cast<long>(spec.uid));
   }
+  // Capabilities that this process has to hand on (ambient ones, of a manager that is not root) would stay with the
+  // VM, through a change of the user and the exec alike.
+  Step(plan, "child:ambient", "prctl", SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
   uint64_t no_signals = 0;
   Step(plan, "child:sigmask", "rt_sigprocmask", SYS_rt_sigprocmask, SIG_SETMASK, Arg(&no_signals), 0,
        sizeof no_signals);
@@ -205,26 +208,29 @@ constexpr auto CloneChild = &::clone;
 #endif
 
 // A child that changes its uid or gid makes the memory it runs in undumpable, and that is this
-// process's. Undone afterwards; LOCKED, because two launches at once would each take the other's
-// change for the state before.
+// process's. Undone when the last such child has its own: with several at once, each would take the
+// other's change for the state before, and a lock held so long would let one that hangs stop them all.
 std::mutex g_dumpable_mutex;
+int g_dumpable_children = 0;  // LOCKED(g_dumpable_mutex)
+int g_dumpable_before = 0;    // LOCKED(g_dumpable_mutex)
 class DumpableRestored {
  public:
-  explicit DumpableRestored(bool credentials_change) {
-    if (!credentials_change) return;
-    lock_ = std::unique_lock(g_dumpable_mutex);
-    before_ = ::prctl(PR_GET_DUMPABLE);
+  explicit DumpableRestored(bool credentials_change) : counted_(credentials_change) {
+    if (!counted_) return;
+    std::lock_guard lock(g_dumpable_mutex);
+    if (g_dumpable_children++ == 0) g_dumpable_before = ::prctl(PR_GET_DUMPABLE);
   }
   ~DumpableRestored() {
+    if (!counted_) return;
+    std::lock_guard lock(g_dumpable_mutex);
     // 2 (suid_dumpable) cannot be set by anybody, and nothing here makes it less.
-    if (lock_.owns_lock() && before_ == 1) ::prctl(PR_SET_DUMPABLE, 1);
+    if (--g_dumpable_children == 0 && g_dumpable_before == 1) ::prctl(PR_SET_DUMPABLE, 1);
   }
   DumpableRestored(const DumpableRestored&) = delete;
   DumpableRestored& operator=(const DumpableRestored&) = delete;
 
  private:
-  std::unique_lock<std::mutex> lock_;
-  int before_ = 0;
+  const bool counted_;
 };
 
 Result<MappedMemory> MakeStack() {

@@ -1,9 +1,11 @@
 #include "launch/launch.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +15,7 @@
 #include "core/fault_injection.h"
 #include "core/system_calls.h"
 #include "decision/audit.h"
+#include "decision/thread_status.h"
 #include "launch/child_status.h"
 #include "policy/policy_source.h"
 #include "selinux/state.h"
@@ -145,6 +148,21 @@ Result<ProcessRights> RightsOnVm(const decision::Gathered& gathered, const decis
   rights.stop_and_continue = granted("sigstop") && granted("signal");
   rights.kill = granted("sigkill") || !decision.enforcing || (vector.flags & selinux::kAvdFlagsPermissive) != 0;
   return rights;
+}
+
+// A VM of another user can be compared with what was decided, and killed where it differs, only with these. Without
+// them the start is refused: what could not be verified would run on.
+Status MayControlAnotherUser() {
+  VMENTRY_TRY(const decision::ThreadStatus status, decision::ReadThreadStatus());
+  for (const int capability : {CAP_KILL, CAP_SYS_PTRACE}) {
+    if ((status.effective_capabilities >> capability & 1u) != 0) continue;
+    Error error = Error::System("setresuid", EPERM);
+    error.code = "ERR_LAUNCH_EXEC";
+    error.message = std::string("A VM of another user could not be verified or killed: this process lacks ") +
+                    (capability == CAP_KILL ? "CAP_KILL" : "CAP_SYS_PTRACE");
+    return error;
+  }
+  return Ok();
 }
 
 Error MayNotTie(const std::string& launcher, const std::string& vm) {
@@ -315,6 +333,7 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
     VMENTRY_TRY(const ProcessRights rights, RightsOnVm(gathered, result.decision));
     VMENTRY_TRY(const bool user_ok, MaySignalUser(request.uid.has_value(), request.uid.value_or(0)));
     if (request.tied && !(rights.kill && user_ok)) return MayNotTie(gathered.question.launcher, vm_context);
+    if (request.uid && *request.uid != ::geteuid()) VMENTRY_CHECK(MayControlAnotherUser());
     spec.hold = rights.stop_and_continue && user_ok;
     VMENTRY_CHECK(VerifyLabels(gathered));
     if (cancelled()) return Cancelled();

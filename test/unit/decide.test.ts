@@ -435,6 +435,7 @@ t.test('what is no image, and what has no label, is an error', { skip }, async (
   t.throws(run(join(files, 'missing')), { code: 'ENOENT' });
   t.throws(run(files), { code: 'EACCES' });
   t.throws(run(unlabeled), { code: 'ERR_SELINUX_UNLABELED' });
+  t.throws(run(file('two-words', 'user_u:object_r:bin_t:s0\n(allow)')), { code: 'ERR_SELINUX_UNLABELED' });
   t.equal(
     decide({ ...about('disk_t'), selinux: 'off', disks: [{ path: unlabeled, format: 'raw' }], emulator: unlabeled })
       .allowed,

@@ -3,13 +3,17 @@
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { StartRequest } from '../../types/public.js';
+import type { Check, StartRequest } from '../../types/public.js';
 import { startFakeSelinux } from '../helpers/fake-selinux.js';
 import { faults } from '../helpers/test-addon.js';
 
 const fake = startFakeSelinux();
 t.teardown(() => fake.stop());
 const { decide, decideAsync, decideMany, prepareDecision, flushCache } = await import('../../lib/decide.js');
+const { denialText, missingFor } = await import('../../lib/denial-message.js');
+const { command } = await import('../../lib/emulators/command.js');
+const { takeEmulator, takeEmulatorCommand } = await import('../../lib/emulators/emulator.js');
+const { qemu } = await import('../../lib/emulators/qemu.js');
 const { normalizeStartRequest } = await import('../../lib/start-request.js');
 
 const directory = t.testdir({ image: 'x'.repeat(512) });
@@ -17,6 +21,67 @@ const context = (type: string): string => `system_u:object_r:${type}:s0`;
 const client = 'user_u:user_r:client_t:s0-s0:c0.c7';
 const emulator = { context: context('qemu_exec_t') };
 const raw = (type: string) => ({ context: context(type), format: 'raw', readOnly: true }) as const;
+
+t.test('nor is it one of an emulator, or of what an adapter makes', async (t) => {
+  const polluted: Record<string, unknown> = {
+    binary: '/tmp/other',
+    machine: 'none',
+    accel: 'tcg',
+    cpu: 'other',
+    sandbox: false,
+    monitor: true,
+    append: 'init=/bin/sh',
+    name: 'other',
+    extraArguments: ['-incoming', 'tcp::1'],
+    args: ['other'],
+    argv0: 'other',
+    channels: ['other'],
+    reopens: [10],
+  };
+  const files = { disks: [], kernel: null, initrd: null, firmware: null, state: null };
+  const input = { ...files, action: 'start', channels: {} } as const;
+  const look = () => [
+    ...[qemu({ memory: 64 }), command({ path: '/bin/true' })].map((adapter) => {
+      const { path, channels, build } = takeEmulator('emulator', adapter);
+      return [path, channels, takeEmulatorCommand('made', build(input))];
+    }),
+    takeEmulator('emulator', { path: '/bin/true', build: () => ({ args: [] }) }).channels,
+    { ...takeEmulatorCommand('made', { args: [] }) },
+  ];
+  const expected = look();
+  for (const [key, value] of Object.entries(polluted)) {
+    Object.defineProperty(Object.prototype, key, { value, configurable: true, writable: true });
+    let seen: unknown;
+    try {
+      seen = look();
+    } finally {
+      delete (Object.prototype as Record<string, unknown>)[key];
+    }
+    t.same(seen, expected, key);
+  }
+});
+
+t.test('an option of an emulator is read once', async (t) => {
+  let reads = 0;
+  const cpu = () => (reads++ === 0 ? 'host' : 'other,-sandbox');
+  const options = Object.defineProperty({}, 'cpu', { enumerable: true, get: cpu });
+  const files = { disks: [], kernel: null, initrd: null, firmware: null, state: null };
+  const { args } = qemu(options).build({ ...files, action: 'start', channels: {} });
+  t.equal(args[args.indexOf('-cpu') + 1], 'host');
+  t.equal(reads, 1);
+});
+
+t.test('a denial is one line, whatever was handed in as a context', async (t) => {
+  const check = {
+    ...decide({ client, emulator, disks: [raw('sealed_t')] }).checks[0],
+    denied: ['read'],
+    invalidContext: 'user_u:object_r:x_t:s0\n(allow user_t shadow_t (file (read)))',
+  } as Check;
+  for (const text of [missingFor(check), denialText(check)]) {
+    t.match(text, /s0\\x0a\(allow/);
+    t.notMatch(text, /\n/);
+  }
+});
 
 t.test('what everything inherits from Object.prototype is no option', async (t) => {
   const polluted: Record<string, unknown> = {

@@ -2,7 +2,7 @@
 // started for this client, and in which domain; the VM runs there, or not at all.
 //
 //   node examples/launch-qemu.mjs DISK [raw|qcow2] [CLIENT-CONTEXT]
-import { AccessDeniedError, launch, missingFor, qemu } from 'vm-entrypoint';
+import { AccessDeniedError, launch, missingRules, qemu } from 'vm-entrypoint';
 
 const [path, format = 'raw', client] = process.argv.slice(2);
 if (path === undefined) {
@@ -29,9 +29,6 @@ try {
   });
 } catch (error) {
   if (!(error instanceof AccessDeniedError)) throw error;
-  console.error(error.message);
-  for (const check of error.decision.checks) {
-    if (check.denied.length > 0) console.error(`  ${check.question}: ${missingFor(check)}`);
-  }
+  console.error(`refused (${error.decision.refusal}); missing:\n${missingRules(error.decision).join('\n')}`);
   process.exitCode = 1;
 }

@@ -12,7 +12,8 @@ const disks = [
   ['topsecret', 'vm_topsecret_virtdisk_t'],
 ];
 
-console.log(`SELinux is ${securityGetenforce() ? 'enforcing' : 'PERMISSIVE'}; this shell is ${getcon()}\n`);
+console.log(`SELinux is ${securityGetenforce() ? 'enforcing' : 'PERMISSIVE'}.`);
+console.log(`This shell runs as ${getcon()}\n`);
 
 mkdirSync(directory, { recursive: true });
 for (const [level, type] of disks) {
@@ -28,6 +29,8 @@ function runAs(type, args) {
   return spawnSync('runcon', ['-t', type, '--', ...args], { stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
+// Emulated, a program like Node takes seconds to start.
+console.error('demo: the disks are labelled; starting the manager in its own domain');
 const manager = runAs('vm_manager_t', [process.execPath, new URL('manager.mjs', import.meta.url).pathname, directory]);
 
 console.log('\n== A client that writes its own monitor, against /dev/kvm directly');

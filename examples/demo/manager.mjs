@@ -3,12 +3,12 @@
 import { once } from 'node:events';
 import { AccessDeniedError, decide, launch, missingRules, qemu } from 'vm-entrypoint';
 import { getcon, getpidcon } from 'vm-entrypoint/selinux';
+import { printTable, wrapped } from './text.mjs';
 
 const directory = process.argv[2];
 const [user, role, , ...range] = getcon().split(':');
 const clients = ['vm_unclass_client_t', 'vm_secret_client_t', 'vm_topsecret_client_t'];
 const disks = ['unclassified', 'secret', 'topsecret', 'leaked'];
-const typeOf = (context) => context.split(':')[2];
 const contextOf = (type) => [user, role, type, ...range].join(':');
 const emulator = qemu({ accel: 'kvm', memory: 64, cpus: 1, serial: 'stdio' });
 // A client may use disks below its own level, but not write them (no write-down).
@@ -19,24 +19,20 @@ const request = (client, disk) => ({
   emulator,
 });
 
-console.log(`== The manager runs as ${getcon()}\n\n== What policy says (client, disk → domain of the VM)`);
-const width = 26;
-console.log(['', ...clients].map((cell) => cell.padEnd(width)).join(''));
-const decided = [];
-for (const disk of disks) {
-  const row = [disk];
-  for (const client of clients) {
-    const decision = decide(request(client, disk));
-    decided.push({ client, disk, decision });
-    row.push(decision.allowed ? typeOf(decision.vmContext) : `refused: ${decision.refusal}`);
-  }
-  console.log(row.map((cell) => cell.padEnd(width)).join(''));
-}
+console.log(`== The manager runs as ${getcon()}\n`);
+console.log('== What policy says: the domain of the VM for each client and disk');
+const decided = disks.flatMap((disk) =>
+  clients.map((client) => ({ client, disk, decision: decide(request(client, disk)) })),
+);
+printTable(
+  clients,
+  disks.map((disk) => [disk, ...decided.filter((one) => one.disk === disk).map(({ decision }) => decision)]),
+);
 
 let failures = 0;
 console.log('\n== Starting every one of them');
 for (const { client, disk, decision } of decided) {
-  const title = `   ${client} boots ${disk}`;
+  console.log(`   ${client} boots ${disk}`);
   try {
     const vm = await launch({
       ...request(client, disk),
@@ -57,12 +53,12 @@ for (const { client, disk, decision } of decided) {
     if (vm.exitCode === null && vm.signalCode === null) await once(vm, 'exit');
     const right = running === decision.vmContext && marker.includes(`the ${disk} disk`);
     if (!right) failures += 1;
-    console.log(`${title}\n      pid ${vm.pid} is ${running}\n      console: ${marker}${right ? '' : '   <-- WRONG'}`);
+    console.log(`      pid ${vm.pid} is ${running}\n      console: ${marker}${right ? '' : '   <-- WRONG'}`);
   } catch (error) {
     if (!(error instanceof AccessDeniedError)) throw error;
     if (decision.allowed) failures += 1;
-    console.log(`${title}\n      refused (${error.decision.refusal}); missing:`);
-    for (const rule of missingRules(error.decision)) console.log(`        ${rule}`);
+    console.log(`      refused (${error.decision.refusal}); missing:`);
+    for (const rule of missingRules(error.decision)) console.log(wrapped(rule, '        '));
   }
 }
 process.exitCode = failures === 0 ? 0 : 1;

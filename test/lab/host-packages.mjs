@@ -14,11 +14,14 @@ export const hostEnvironment = Object.freeze({
 // Everything here is started by name: one PATH for all of it.
 process.env.PATH = hostEnvironment.PATH;
 
+export const debianKeyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
+
 /** Debian 12 has virtiofsd inside QEMU's package; later releases have one of their own. */
 const virtiofsdPlaces = ['/usr/libexec/virtiofsd', '/usr/lib/qemu/virtiofsd', '/usr/lib/virtiofsd'];
 
-/** @param {string} program */
-function onPath(program) {
+/** @param {string} program a name, or the path of a file */
+function isThere(program) {
+  if (program.startsWith('/')) return existsSync(program);
   return hostEnvironment.PATH.split(delimiter).some((directory) => {
     try {
       accessSync(`${directory}/${program}`, constants.X_OK);
@@ -29,9 +32,9 @@ function onPath(program) {
   });
 }
 
-/** @returns {string | undefined} */
-export function findVirtiofsd() {
-  return virtiofsdPlaces.find((path) => existsSync(path));
+/** @param {(path: string) => boolean} [present] @returns {string | undefined} */
+export function findVirtiofsd(present = isThere) {
+  return virtiofsdPlaces.find((path) => present(path));
 }
 
 /** Programs that running a guest needs, by Debian package. */
@@ -46,16 +49,19 @@ const toBuild = [
   { package: 'policycoreutils', program: 'setfiles' },
   { package: 'selinux-utils', program: 'sefcontext_compile' },
   { package: 'e2fsprogs', program: 'mke2fs' },
+  // The guest is a Debian on any host; only Debian itself trusts Debian's keys from the start.
+  { package: 'debian-archive-keyring', program: debianKeyring },
 ];
 /** An ordinary user stands in for root with these: owners and labels inside the image, ids on the shares. */
 const toBuildUnprivileged = [{ package: 'fakeroot', program: 'fakeroot' }];
 const toRunUnprivileged = [{ package: 'uidmap', program: 'newuidmap' }];
 
 /**
- * @param {{ building: boolean, asRoot?: boolean, present?: (program: string) => boolean }} options
+ * @param {{ building: boolean, asRoot?: boolean, present?: (program: string) => boolean }} options present: is there
+ *   such a program on the PATH, or such a file
  * @returns {string[]} names of the Debian packages that are missing
  */
-export function missingPackages({ building, asRoot = process.getuid?.() === 0, present = onPath }) {
+export function missingPackages({ building, asRoot = process.getuid?.() === 0, present = isThere }) {
   const wanted = [
     ...toRun,
     ...(asRoot ? [] : toRunUnprivileged),
@@ -63,7 +69,7 @@ export function missingPackages({ building, asRoot = process.getuid?.() === 0, p
   ];
   const missing = new Set(wanted.filter(({ program }) => !present(program)).map((want) => want.package));
   // qemu-system-x86 brings virtiofsd along where the release has no package of that name.
-  if (!findVirtiofsd() && !missing.has('qemu-system-x86')) missing.add('virtiofsd');
+  if (!findVirtiofsd(present) && !missing.has('qemu-system-x86')) missing.add('virtiofsd');
   return [...missing];
 }
 
@@ -102,7 +108,7 @@ function cannotInstall(packages, why) {
  * @param {AbortSignal} [signal]
  */
 async function install(packages, progress, signal) {
-  if (!onPath('apt-get'))
+  if (!isThere('apt-get'))
     throw cannotInstall(packages, 'This is not a Debian system; the names below are Debian names.');
   const env = { ...hostEnvironment, DEBIAN_FRONTEND: 'noninteractive' };
   /** @type {string[]} */

@@ -37,7 +37,6 @@ const bootLimitMs = 120_000;
  * @property {readonly { source: string, directory: string, readOnly?: boolean }[]} [mounts] directories of the host
  * @property {readonly string[]} [disks] raw image files, /dev/vdb and following in the guest, written to directly
  * @property {number} [timeoutMs] limit for boot and command together, in milliseconds (default: 10 minutes)
- * @property {number} [memory] of the guest, in MiB (default: 2048)
  * @property {AbortSignal} [signal] kills the guest
  * @property {(bytes: Buffer) => void} [onStdout] sees output as it comes
  * @property {(bytes: Buffer) => void} [onStderr]
@@ -52,8 +51,6 @@ const bootLimitMs = 120_000;
  * @property {string} stderr
  * @property {Buffer} stdoutBytes
  * @property {Buffer} stderrBytes
- * @property {number} bootMs from the start of the (last) guest to the start of the command
- * @property {number} totalMs from the start of the (last) guest to its end
  */
 
 /**
@@ -101,7 +98,7 @@ export async function runInLab(options) {
  * @returns {Promise<LabResult>}
  */
 async function attempt(options, image, progress, verbose) {
-  const { command, args = [], policy = 'default', permissive = false, memory = 2048, collect = true } = options;
+  const { command, args = [], policy = 'default', permissive = false, collect = true } = options;
   const timeoutMs = options.timeoutMs ?? 600_000;
   const marker = randomBytes(16).toString('hex');
   const shares = [{ source: project, directory: '/project', readOnly: true }, ...(options.mounts ?? [])].map(
@@ -117,7 +114,6 @@ async function attempt(options, image, progress, verbose) {
   const onAbort = () => ending.abort(options.signal?.reason);
   options.signal?.addEventListener('abort', onAbort);
   if (options.signal?.aborted) onAbort();
-  const started = Date.now();
   const late = setTimeout(
     () =>
       ending.abort(new LabError(`the time limit of ${timeoutMs / 1000} s is over`, { status: exitStatus.timeLimit })),
@@ -127,7 +123,6 @@ async function attempt(options, image, progress, verbose) {
     () => ending.abort(new BootError(`the guest did not boot within ${bootLimitMs / 1000} s`)),
     bootLimitMs,
   );
-  let bootMs = 0;
   /** @type {{ stdout: Buffer[], stderr: Buffer[] }} */
   const output = { stdout: [], stderr: [] };
   try {
@@ -144,12 +139,10 @@ async function attempt(options, image, progress, verbose) {
       marker,
       shares: await connectShares(shares, ending),
       disks: (options.disks ?? []).map((path) => resolve(path)),
-      memory,
       verbose,
       signal: ending.signal,
       onReady: () => {
         clearTimeout(frozen);
-        bootMs = Date.now() - started;
         progress.done();
       },
       onOutput: (stream, bytes) => {
@@ -165,8 +158,6 @@ async function attempt(options, image, progress, verbose) {
       stderr: stderrBytes.toString(),
       stdoutBytes,
       stderrBytes,
-      bootMs,
-      totalMs: Date.now() - started,
     };
   } finally {
     clearTimeout(late);

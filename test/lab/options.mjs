@@ -13,22 +13,19 @@ is also the working directory. The first run builds the guest's image, which tak
   --mount HOSTDIR:GUESTDIR  shows a directory of the host, writable; may be repeated
   --disk HOSTFILE           attaches a raw image for writing, /dev/vdb and following; may be repeated
   --timeout SECONDS         limit for boot and COMMAND together (default: 600)
-  --memory MB               of the guest (default: 2048)
-  --times                   reports on stderr how long booting and everything took
-  --quiet                   no progress on stderr
   --help
 
-Exit status: that of COMMAND, or 2 wrong usage, 3 packages are missing on this machine, 124 time limit, 125 the guest
-could not be built or run, 130 and 143 interrupted.
+Progress goes to stderr, before COMMAND starts; each line of it begins with "lab: ".
+
+Exit status: that of COMMAND (128 + N after signal N), or 2 wrong usage, 3 packages are missing on this machine, 124
+time limit, 125 the guest could not be built or run, 130 and 143 interrupted.
 `;
 
 /**
  * @typedef {object} CommandLine
  * @property {boolean} help
- * @property {boolean} quiet
- * @property {boolean} times
  * @property {Pick<import('./lab.mjs').LabOptions,
- *   'command' | 'args' | 'policy' | 'permissive' | 'context' | 'mounts' | 'disks' | 'timeoutMs' | 'memory'>} run
+ *   'command' | 'args' | 'policy' | 'permissive' | 'context' | 'mounts' | 'disks' | 'timeoutMs'>} run
  */
 
 /**
@@ -38,24 +35,23 @@ could not be built or run, 130 and 143 interrupted.
  */
 export function parseCommandLine(words) {
   const wrong = (/** @type {string} */ message) => new LabError(`${message}\n\n${help}`, { status: exitStatus.usage });
-  const flags = { help: false, quiet: false, times: false, permissive: false };
+  const flags = { help: false, permissive: false };
   /** @type {{ source: string, directory: string }[]} */
   const mounts = [];
   /** @type {string[]} */
   const disks = [];
-  /** @type {Pick<import('./lab.mjs').LabOptions, 'policy' | 'context' | 'timeoutMs' | 'memory'>} */
+  /** @type {Pick<import('./lab.mjs').LabOptions, 'policy' | 'context' | 'timeoutMs'>} */
   const values = {};
   let at = 0;
   for (; at < words.length && words[at] !== '--'; at++) {
     const [name = '', inline] = splitOnce(/** @type {string} */ (words[at]), '=');
-    if (/^--(help|quiet|times|permissive)$/.test(name) && inline === undefined) {
+    if (/^--(help|permissive)$/.test(name) && inline === undefined) {
       flags[/** @type {keyof typeof flags} */ (name.slice(2))] = true;
       continue;
     }
-    if (!/^--(policy|context|mount|disk|timeout|memory)$/.test(name)) throw wrong(`unknown option ${words[at]}`);
+    if (!/^--(policy|context|mount|disk|timeout)$/.test(name)) throw wrong(`unknown option ${words[at]}`);
     const value = inline ?? words[++at];
-    if (value === undefined || value === '--') throw wrong(`${name} needs a value`);
-    const number = Number(value);
+    if (!value || value === '--') throw wrong(`${name} needs a value`);
     if (name === '--policy') {
       if (value !== 'default' && value !== 'mls') throw wrong(`there is no policy ${value}`);
       values.policy = value;
@@ -67,18 +63,15 @@ export function parseCommandLine(words) {
       mounts.push({ source, directory });
     } else if (name === '--disk') {
       disks.push(value);
-    } else if (name === '--timeout') {
-      if (!(number > 0 && number <= 86_400)) throw wrong(`--timeout wants seconds, not ${value}`);
-      values.timeoutMs = number * 1000;
     } else {
-      if (!(Number.isInteger(number) && number >= 512)) throw wrong(`--memory wants 512 or more, not ${value}`);
-      values.memory = number;
+      const seconds = Number(value);
+      if (!(seconds > 0 && seconds <= 86_400)) throw wrong(`--timeout wants seconds, not ${value}`);
+      values.timeoutMs = seconds * 1000;
     }
   }
   const [command = '', ...args] = words.slice(at + 1);
   if (!command && !flags.help) throw wrong('no command');
-  const { permissive, ...rest } = flags;
-  return { ...rest, run: { command, args, permissive, mounts, disks, ...values } };
+  return { help: flags.help, run: { command, args, permissive: flags.permissive, mounts, disks, ...values } };
 }
 
 /**

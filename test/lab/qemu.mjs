@@ -7,6 +7,9 @@ import { spawnTied } from './processes.mjs';
 /** Console output that is kept for the message about a guest that failed. */
 const consoleLimit = 64 * 1024;
 
+/** With half of it a guest once froze. The memory is the host's only as far as the guest touches it. */
+const memoryMiB = 2048;
+
 /**
  * @typedef {object} GuestOptions
  * @property {import('./image/build.mjs').Image} image
@@ -14,7 +17,6 @@ const consoleLimit = 64 * 1024;
  * @property {string} marker the end of each output stream
  * @property {readonly import('./shares.mjs').ServedShare[]} shares
  * @property {readonly string[]} disks raw images of the host, attached for reading and writing
- * @property {number} memory MiB
  * @property {boolean} verbose kernel messages on the console
  * @property {AbortSignal} signal kills the guest
  * @property {() => void} onReady the command starts
@@ -32,10 +34,10 @@ export class BootError extends LabError {}
  * @throws {BootError} when the guest ends before the command has started
  * @throws {LabError} when it ends before the command has
  */
-export async function runGuest({ image, job, marker, shares, disks, memory, verbose, signal, onReady, onOutput }) {
+export async function runGuest({ image, job, marker, shares, disks, verbose, signal, onReady, onOutput }) {
   // The root file system is read through an overlay which QEMU keeps in a deleted temporary file (snapshot=on).
   const root = openSync(image.root, 'r');
-  const child = spawnTied(['qemu-system-x86_64', ...qemuArguments({ image, shares, disks, memory, verbose })], {
+  const child = spawnTied(['qemu-system-x86_64', ...qemuArguments({ image, shares, disks, verbose })], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe', root, ...shares.map(({ socket }) => socket)],
   });
   // QEMU has its own copies of these.
@@ -117,8 +119,8 @@ export async function runGuest({ image, job, marker, shares, disks, memory, verb
   );
 }
 
-/** @param {Pick<GuestOptions, 'image' | 'shares' | 'disks' | 'memory' | 'verbose'>} options */
-function qemuArguments({ image, shares, disks, memory, verbose }) {
+/** @param {Pick<GuestOptions, 'image' | 'shares' | 'disks' | 'verbose'>} options */
+function qemuArguments({ image, shares, disks, verbose }) {
   const kernelArguments = [
     'root=/dev/nvme0n1 rootfstype=ext4 rw init=/usr/lib/vm-entrypoint-lab/init',
     'lsm=selinux enforcing=0 audit_backlog_limit=8192 log_buf_len=4M',
@@ -140,7 +142,7 @@ function qemuArguments({ image, shares, disks, memory, verbose }) {
       '-smp',
       '2',
     ],
-    ['-m', String(memory), '-object', `memory-backend-memfd,id=memory,size=${memory}M,share=on`],
+    ['-m', `${memoryMiB}`, '-object', `memory-backend-memfd,id=memory,size=${memoryMiB}M,share=on`],
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-nic', 'none'],
     ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
     ['-kernel', image.kernel, '-append', kernelArguments],

@@ -20,22 +20,15 @@ async function main(process) {
       interruption.abort(new LabError(`${name}: the guest was ended`, { status: 128 + constants.signals[name] })),
     );
   }
-  const progress = createProgress({ quiet: commandLine.quiet });
-  const result = await runInLab({
+  const { status } = await runInLab({
     ...commandLine.run,
     collect: false,
     onStdout: (bytes) => process.stdout.write(bytes),
     onStderr: (bytes) => process.stderr.write(bytes),
-    progress,
+    progress: createProgress(),
     signal: interruption.signal,
   });
-  if (commandLine.times) {
-    const seconds = (/** @type {number} */ ms) => `${(ms / 1000).toFixed(1)} s`;
-    process.stderr.write(
-      `lab: command started after ${seconds(result.bootMs)}, all over after ${seconds(result.totalMs)}\n`,
-    );
-  }
-  return result.status;
+  return status;
 }
 
 // A reader that goes away (… | head) ends the output, not the run.

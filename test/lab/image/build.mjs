@@ -125,7 +125,7 @@ function packagesStage(key, { progress, signal }) {
         '--format=tar',
         // Device nodes are devtmpfs's; an ordinary user could not unpack them.
         '--skip=output/dev',
-        ...sources.options.map((option) => `--aptopt=${option}`),
+        ...sources.options,
         ...excludedPaths.map((path) => `--dpkgopt=path-exclude=${path}`),
         `--include=${packages.join(',')}`,
         // The kernel boots without an initramfs: making one would take a third of the time.

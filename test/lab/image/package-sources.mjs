@@ -1,36 +1,43 @@
 /** Where the guest's packages come from: wherever this machine gets its own, proxies and time checks included. */
 
-import { existsSync } from 'node:fs';
 import { LabError } from '../failure.mjs';
+import { debianKeyring } from '../host-packages.mjs';
 import { run } from '../processes.mjs';
-
-const debianKeyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 /**
  * @param {string} suite a Debian release
- * @returns {Promise<{ lines: string[], options: string[] }>} lines for a sources.list (none: mmdebstrap knows Debian's
- *   public servers itself) and apt options
+ * @returns {Promise<{ lines: string[], options: string[] }>} lines for a sources.list, and options of mmdebstrap
  */
 export async function packageSources(suite) {
-  return { lines: await sourceLines(suite), options: await acquireOptions() };
+  const lines = sourceLines(suite, await indexTargets());
+  // With no line mmdebstrap takes Debian's public servers, whose keys a host that is no Debian does not trust.
+  const keyring = lines.length === 0 ? [`--keyring=${debianKeyring}`] : [];
+  return { lines, options: [...keyring, ...(await acquireOptions()).map((option) => `--aptopt=${option}`)] };
 }
 
-/** @param {string} suite */
-async function sourceLines(suite) {
+/** What apt fetches on this machine: one line for each index of packages. */
+async function indexTargets() {
   const format = '$(ORIGIN)|$(CODENAME)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)';
-  let targets = '';
   try {
-    targets = await run(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages']);
+    return await run(['apt-get', 'indextargets', '--format', format, 'Created-By: Packages']);
   } catch (error) {
-    if (!(error instanceof LabError)) throw error; // else: a machine without apt, or without package lists
+    if (error instanceof LabError) return ''; // a machine without apt, or without package lists
+    throw error;
   }
-  const signedBy = existsSync(debianKeyring) ? `[signed-by=${debianKeyring}] ` : '';
+}
+
+/**
+ * @param {string} suite
+ * @param {string} targets see `indexTargets`
+ * @returns {string[]} those of this machine's sources that have the suite
+ */
+export function sourceLines(suite, targets) {
   const lines = new Set();
   for (const target of targets.split('\n')) {
     const [origin, codename, uri, release, component] = target.split('|');
     if (origin !== 'Debian' || component !== 'main') continue;
     if (![suite, `${suite}-updates`, `${suite}-security`].includes(codename ?? '')) continue;
-    lines.add(`deb ${signedBy}${uri} ${release} ${component}`);
+    lines.add(`deb [signed-by=${debianKeyring}] ${uri} ${release} ${component}`);
   }
   return [...lines];
 }

@@ -1,6 +1,6 @@
 /** What the guest consists of. A change here builds the whole image anew. */
 
-import { readFileSync } from 'node:fs';
+import { guestSuite, thisHost } from './suite.mjs';
 
 /** Raised when the way the first stage is built changes without the lists below changing. */
 const revision = 1;
@@ -42,20 +42,5 @@ const excludedPaths = ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/info/
 
 /** @returns {{ revision: number, suite: string, packages: string[], excludedPaths: string[] }} */
 export function recipe() {
-  return { revision, suite: suite(), packages, excludedPaths };
-}
-
-/**
- * On Debian the guest is of the same release, so that programs built on the host run in it.
- * @returns {string}
- */
-function suite() {
-  try {
-    const release = readFileSync('/etc/os-release', 'utf8');
-    const field = (/** @type {string} */ name) => new RegExp(`^${name}="?([a-z0-9]+)"?$`, 'm').exec(release)?.[1];
-    if (field('ID') === 'debian') return field('VERSION_CODENAME') ?? 'bookworm';
-  } catch {
-    // No such file: not a Debian.
-  }
-  return 'bookworm';
+  return { revision, suite: guestSuite(thisHost()), packages, excludedPaths };
 }

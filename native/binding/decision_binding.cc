@@ -14,6 +14,7 @@
 
 #include "binding/addon.h"
 #include "binding/environment.h"
+#include "binding/reader.h"
 #include "binding/start_request.h"
 #include "decision/access_cache.h"
 #include "decision/access_question.h"
@@ -39,17 +40,18 @@ Result<Decision> GatherAndDecide(const decision::StartRequest& request) {
 
 Napi::Value Decide(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const decision::StartRequest request = StartRequestFromJs(env, info[0].As<Napi::Object>());
-  if (env.IsExceptionPending()) return env.Undefined();
-  const Result<Decision> decided = GatherAndDecide(request);
+  const Result<decision::StartRequest> request = StartRequestFromJs(info[0]);
+  if (!request.ok()) return Throw(env, request.error());
+  const Result<Decision> decided = GatherAndDecide(request.value());
   if (!decided.ok()) return Throw(env, decided.error());
   return DecisionToJs(env, decided.value());
 }
 
 Napi::Value DecideAsync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto request = std::make_shared<decision::StartRequest>(StartRequestFromJs(env, info[0].As<Napi::Object>()));
-  if (env.IsExceptionPending()) return env.Undefined();
+  Result<decision::StartRequest> parsed = StartRequestFromJs(info[0]);
+  if (!parsed.ok()) return Throw(env, parsed.error());
+  const auto request = std::make_shared<decision::StartRequest>(std::move(parsed).value());
   Result<std::vector<UniqueFd>> taken = TakeDescriptors(request.get());
   if (!taken.ok()) return Throw(env, taken.error());
   const auto descriptors = std::make_shared<std::vector<UniqueFd>>(std::move(taken).value());
@@ -120,9 +122,9 @@ void BindMethod(Napi::Env env, Napi::Object object, const char* name, napi_callb
 
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const decision::StartRequest request = StartRequestFromJs(env, info[0].As<Napi::Object>());
-  if (env.IsExceptionPending()) return env.Undefined();
-  Result<PreparedDecision> made = PreparedDecision::Make(request);
+  const Result<decision::StartRequest> request = StartRequestFromJs(info[0]);
+  if (!request.ok()) return Throw(env, request.error());
+  Result<PreparedDecision> made = PreparedDecision::Make(request.value());
   if (!made.ok()) return Throw(env, made.error());
   const auto prepared = std::make_shared<PreparedDecision>(std::move(made).value());
   Napi::Object object = Napi::Object::New(env);
@@ -219,14 +221,20 @@ Napi::Value ManyToJs(Napi::Env env, const std::shared_ptr<ManyAnswers>& answers)
 
 Napi::Value DecideMany(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Napi::Object request = info[0].As<Napi::Object>();
+  Reader request(info[0]);
   const auto answers = std::make_shared<ManyAnswers>();
-  answers->request.common = StartRequestFromJs(env, request.Get("common").As<Napi::Object>());
-  answers->request.threads = request.Get("threads").As<Napi::Number>().Uint32Value();
-  const Napi::Array names = request.Get("names").As<Napi::Array>();
-  const Napi::Uint8Array flags = request.Get("flags").As<Napi::Uint8Array>();
+  answers->request.threads = request.Unsigned("threads");
+  const Napi::Value names_given = request.Get("names");
+  const Napi::Value flags_given = request.Get("flags");
+  request.Check(names_given.IsArray());
+  request.Check(flags_given.IsTypedArray() && flags_given.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array);
+  if (!request.complete()) return Throw(env, Error::Coded("ERR_INVALID_ARG_TYPE", "Not a request about many images"));
+  Result<decision::StartRequest> common = StartRequestFromJs(request.Get("common"));
+  if (!common.ok()) return Throw(env, common.error());
+  answers->request.common = std::move(common).value();
+  const Napi::Array names = names_given.As<Napi::Array>();
+  const Napi::Uint8Array flags = flags_given.As<Napi::Uint8Array>();
   const uint32_t count = names.Length();
-  if (env.IsExceptionPending()) return env.Undefined();
   if (flags.ElementLength() != count) {
     return Throw(env, Error::Coded("ERR_INVALID_ARG_VALUE", "There must be as many flags as names"));
   }

@@ -12,6 +12,7 @@
 #include "binding/addon.h"
 #include "binding/environment.h"
 #include "binding/process_handle.h"
+#include "binding/reader.h"
 #include "binding/start_request.h"
 #include "core/system_calls.h"
 #include "launch/launch.h"
@@ -107,8 +108,9 @@ Napi::Value PreparedToJs(Napi::Env env, launch::PreparedLaunch prepared) {
 
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  auto request = std::make_shared<decision::StartRequest>(StartRequestFromJs(env, info[0].As<Napi::Object>()));
-  if (env.IsExceptionPending()) return env.Undefined();
+  Result<decision::StartRequest> parsed = StartRequestFromJs(info[0]);
+  if (!parsed.ok()) return Throw(env, parsed.error());
+  const auto request = std::make_shared<decision::StartRequest>(std::move(parsed).value());
   Result<std::vector<UniqueFd>> taken = TakeDescriptors(request.get());
   if (!taken.ok()) return Throw(env, taken.error());
   const auto descriptors = std::make_shared<std::vector<UniqueFd>>(std::move(taken).value());
@@ -117,71 +119,7 @@ Napi::Value Prepare(const Napi::CallbackInfo& info) {
       PreparedToJs);
 }
 
-// Reads the members of a validated request. An environment that is being ended (Worker.terminate) fails
-// any call, and then a value is empty: it must not be used further, and a request that is read in part
-// must not be launched.
-class Reader {
- public:
-  explicit Reader(Napi::Object object) : object_(object) {}
-
-  std::string String(const char* key) { return StringFrom(object_.Get(key)); }
-  std::string StringOrEmpty(const char* key) { return Has(key) ? String(key) : std::string(); }
-  bool Boolean(const char* key) {
-    const Napi::Value value = object_.Get(key);
-    return Check(value.IsBoolean()) && value.As<Napi::Boolean>().Value();
-  }
-  int32_t Integer(const char* key) { return IntegerFrom(object_.Get(key)); }
-  uint32_t Unsigned(const char* key) { return static_cast<uint32_t>(NumberFrom(object_.Get(key))); }
-  uint64_t BigInt(const char* key) {
-    const Napi::Value value = object_.Get(key);
-    bool lossless = false;
-    const uint64_t number = Check(value.IsBigInt()) ? value.As<Napi::BigInt>().Uint64Value(&lossless) : 0;
-    Check(lossless);
-    return number;
-  }
-  bool Has(const char* key) {
-    const Napi::Value value = object_.Get(key);
-    return Check(!value.IsEmpty()) && !value.IsUndefined();
-  }
-  std::vector<Napi::Value> Array(const char* key) { return ArrayFrom(object_.Get(key)); }
-  std::vector<Reader> Objects(const char* key) {
-    std::vector<Reader> readers;
-    for (const Napi::Value& value : Array(key)) {
-      if (Check(value.IsObject())) readers.push_back(Reader(value.As<Napi::Object>()));
-    }
-    return readers;
-  }
-
-  std::string StringFrom(const Napi::Value& value) {
-    return Check(value.IsString()) ? value.As<Napi::String>().Utf8Value() : std::string();
-  }
-  int32_t IntegerFrom(const Napi::Value& value) { return static_cast<int32_t>(NumberFrom(value)); }
-  double NumberFrom(const Napi::Value& value) {
-    return Check(value.IsNumber()) ? value.As<Napi::Number>().DoubleValue() : 0;
-  }
-  std::vector<Napi::Value> ArrayFrom(const Napi::Value& value) {
-    std::vector<Napi::Value> elements;
-    if (!Check(value.IsArray())) return elements;
-    const Napi::Array array = value.As<Napi::Array>();
-    const uint32_t length = array.Length();
-    for (uint32_t i = 0; i < length; ++i) elements.push_back(array.Get(i));
-    return elements;
-  }
-
-  bool complete() const { return complete_; }
-  // What was read through `part` counts as part of this.
-  void Merge(const Reader& part) { Check(part.complete_); }
-
- private:
-  bool Check(bool good) {
-    complete_ = complete_ && good;
-    return good;
-  }
-  Napi::Object object_;
-  bool complete_ = true;
-};
-
-Result<launch::SpawnRequest> SpawnRequestFromJs(const Napi::Object& js) {
+Result<launch::SpawnRequest> SpawnRequestFromJs(const Napi::Value& js) {
   launch::SpawnRequest request;
   Reader reader(js);
   for (const Napi::Value& text : reader.Array("arguments")) request.arguments.push_back(reader.StringFrom(text));
@@ -194,8 +132,7 @@ Result<launch::SpawnRequest> SpawnRequestFromJs(const Napi::Object& js) {
   if (reader.Has("gid")) request.gid = reader.Unsigned("gid");
   if (reader.Has("groups")) {
     std::vector<gid_t>& groups = request.groups.emplace();
-    for (const Napi::Value& group : reader.Array("groups"))
-      groups.push_back(static_cast<gid_t>(reader.NumberFrom(group)));
+    for (const Napi::Value& group : reader.Array("groups")) groups.push_back(reader.UnsignedFrom(group));
   }
   for (Reader& limit : reader.Objects("rlimits")) {
     launch::ResourceLimit& parsed = request.limits.emplace_back();
@@ -212,11 +149,10 @@ Result<launch::SpawnRequest> SpawnRequestFromJs(const Napi::Object& js) {
   for (Reader& entry : reader.Objects("stdio")) {
     launch::StdioEntry& parsed = request.stdio.emplace_back();
     parsed.target = entry.Integer("target");
-    const std::string kind = entry.String("kind");
-    if (kind == "socket") {
-      parsed.kind = launch::StdioEntry::Kind::kSocket;
-    } else if (kind == "fd") {
-      parsed.kind = launch::StdioEntry::Kind::kFd;
+    parsed.kind = entry.OneOf<launch::StdioEntry::Kind>("kind", {{"ignore", launch::StdioEntry::Kind::kIgnore},
+                                                                 {"socket", launch::StdioEntry::Kind::kSocket},
+                                                                 {"fd", launch::StdioEntry::Kind::kFd}});
+    if (parsed.kind == launch::StdioEntry::Kind::kFd) {
       const int fd = entry.Integer("fd");
       if (entry.complete()) {
         VMENTRY_TRY(parsed.source, sys::DupCloexec(fd));
@@ -251,7 +187,7 @@ Napi::Value Spawn(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const SharedHandle handle = HandleFromJs(env, info[0]);
   if (!handle) return env.Undefined();
-  Result<launch::SpawnRequest> parsed = SpawnRequestFromJs(info[1].As<Napi::Object>());
+  Result<launch::SpawnRequest> parsed = SpawnRequestFromJs(info[1]);
   if (!parsed.ok()) return Throw(env, parsed.error());
   auto request = std::make_shared<launch::SpawnRequest>(std::move(parsed).value());
   std::shared_ptr<launch::PreparedLaunch> prepared;

@@ -2,9 +2,12 @@
 // names of C in camel case. A last argument `raw` says in which form contexts come and go.
 #include <napi.h>
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,20 +31,66 @@ using selinux::Form;
 using selinux::Links;
 using selinux::ThreadAttribute;
 
-// Arguments were checked in lib/selinux.ts. One of a wrong type leaves an exception pending and an
-// empty value, never undefined behaviour.
-std::string Text(const CallbackInfo& info, size_t index) {
-  const Value value = info[index];
-  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+// One function of the area, with the types of its arguments: s string, S string or null, o string or
+// undefined, i integer, c name or number of a class, b boolean, a array, f function. Their values were
+// checked in lib/selinux.ts. One of another type is refused here before anything is asked: what it would
+// be read as (an empty path, "permissive") might be something that somebody could have meant.
+struct Entry {
+  const char* name;  // in JavaScript; where `attribute` matters, of the C function too
+  Value (*function)(const CallbackInfo&);
+  const char* arguments;
+  ThreadAttribute attribute = ThreadAttribute::kCurrent;
+};
+
+bool IsInteger(const Value& value, double first, double last) {
+  if (!value.IsNumber()) return false;
+  const double number = value.As<Napi::Number>().DoubleValue();
+  return number >= first && number <= last && number == std::trunc(number);
 }
-int32_t Integer(const CallbackInfo& info, size_t index) {
-  const Value value = info[index];
-  return value.IsNumber() ? value.As<Napi::Number>().Int32Value() : -1;
+
+bool Matches(const Value& value, char type) {
+  switch (type) {
+    case 's':
+      return value.IsString();
+    case 'S':
+      return value.IsString() || value.IsNull();
+    case 'o':
+      return value.IsString() || value.IsUndefined();
+    case 'i':
+      return IsInteger(value, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max());
+    case 'c':
+      return value.IsString() || IsInteger(value, 1, std::numeric_limits<uint16_t>::max());
+    case 'b':
+      return value.IsBoolean();
+    case 'a':
+      return value.IsArray();
+    case 'f':
+      return value.IsFunction();
+    default:
+      return false;
+  }
 }
-bool Flag(const CallbackInfo& info, size_t index) {
-  const Value value = info[index];
-  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
+
+Error WrongArguments(std::string_view function) {
+  return Error::Coded("ERR_INVALID_ARG_TYPE", "Wrong arguments for " + std::string(function));
 }
+
+bool Match(const CallbackInfo& info, std::string_view types) {
+  for (size_t i = 0; i < types.size(); ++i) {
+    if (!Matches(info[i], types[i])) return false;
+  }
+  return true;
+}
+
+Value CallChecked(const CallbackInfo& info) {
+  const auto* entry = static_cast<const Entry*>(info.Data());
+  if (!Match(info, entry->arguments)) return Throw(info.Env(), WrongArguments(entry->name));
+  return entry->function(info);
+}
+
+std::string Text(const CallbackInfo& info, size_t index) { return info[index].As<Napi::String>().Utf8Value(); }
+int32_t Integer(const CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Int32Value(); }
+bool Flag(const CallbackInfo& info, size_t index) { return info[index].As<Napi::Boolean>().Value(); }
 Form FormOf(const CallbackInfo& info, size_t index) { return Flag(info, index) ? Form::kRaw : Form::kTranslated; }
 
 Value ToJs(Napi::Env env, Unit) { return env.Undefined(); }
@@ -122,23 +171,6 @@ Value Getpeercon(const CallbackInfo& info) {
   return Return(info, selinux::PeerContext(Integer(info, 0), FormOf(info, 1)));
 }
 
-struct AttributeFunction {
-  ThreadAttribute attribute;
-  const char* name;  // the C function, for errors
-};
-constexpr AttributeFunction kAttributeGetters[] = {
-    {ThreadAttribute::kExec, "getexeccon"},
-    {ThreadAttribute::kFsCreate, "getfscreatecon"},
-    {ThreadAttribute::kSockCreate, "getsockcreatecon"},
-    {ThreadAttribute::kKeyCreate, "getkeycreatecon"},
-};
-constexpr AttributeFunction kAttributeSetters[] = {
-    {ThreadAttribute::kExec, "setexeccon"},
-    {ThreadAttribute::kFsCreate, "setfscreatecon"},
-    {ThreadAttribute::kSockCreate, "setsockcreatecon"},
-    {ThreadAttribute::kKeyCreate, "setkeycreatecon"},
-};
-
 // The attribute files are read and written directly, but what failed is the function that was called.
 template <typename T>
 Result<T> Under(const char* name, Result<T> result) {
@@ -147,7 +179,7 @@ Result<T> Under(const char* name, Result<T> result) {
 }
 
 Value GetAttribute(const CallbackInfo& info) {
-  const auto* function = static_cast<const AttributeFunction*>(info.Data());
+  const auto* function = static_cast<const Entry*>(info.Data());
   const Result<std::string> raw = Under(function->name, selinux::ReadThreadAttribute(function->attribute));
   if (!raw.ok()) return Throw(info.Env(), raw.error());
   if (raw.value().empty()) return info.Env().Null();
@@ -155,7 +187,7 @@ Value GetAttribute(const CallbackInfo& info) {
 }
 
 Value SetAttribute(const CallbackInfo& info) {
-  const auto* function = static_cast<const AttributeFunction*>(info.Data());
+  const auto* function = static_cast<const Entry*>(info.Data());
   if (info[0].IsNull())
     return Return(info, Under(function->name, selinux::WriteThreadAttribute(function->attribute, {})));
   const Result<std::string> raw = selinux::ToRaw(function->name, Text(info, 0), FormOf(info, 1));
@@ -211,6 +243,7 @@ Value SelabelOpen(const CallbackInfo& info) {
                                return Throw(call.Env(),
                                             Error::Coded("ERR_CLOSED", "The table of file contexts is closed"));
                              }
+                             if (!Match(call, "sib")) return Throw(call.Env(), WrongArguments("lookup"));
                              const auto mode = static_cast<mode_t>(Integer(call, 1));
                              return Return(call, (*table)->Lookup(Text(call, 0), mode, FormOf(call, 2)));
                            },
@@ -259,16 +292,17 @@ Value SecuritySetBoolean(const CallbackInfo& info) {
 Value SecurityCommitBooleans(const CallbackInfo& info) { return Return(info, selinux::CommitBooleans()); }
 // ([name, …], [value, …])
 Value SecuritySetBooleanList(const CallbackInfo& info) {
+  const auto names = info[0].As<Napi::Array>();
+  const auto settings = info[1].As<Napi::Array>();
+  const uint32_t count = names.Length();
   std::vector<std::pair<std::string, bool>> values;
-  if (info[0].IsArray() && info[1].IsArray()) {
-    const auto names = info[0].As<Napi::Array>();
-    const auto settings = info[1].As<Napi::Array>();
-    for (uint32_t i = 0; i < names.Length(); ++i) {
-      const Value name = names.Get(i), setting = settings.Get(i);
-      if (name.IsString() && setting.IsBoolean()) {
-        values.emplace_back(name.As<Napi::String>().Utf8Value(), setting.As<Napi::Boolean>().Value());
-      }
-    }
+  for (uint32_t i = 0; i < count; ++i) {
+    const Value name = names.Get(i), setting = settings.Get(i);
+    if (!name.IsString() || !setting.IsBoolean()) break;
+    values.emplace_back(name.As<Napi::String>().Utf8Value(), setting.As<Napi::Boolean>().Value());
+  }
+  if (values.size() != count || settings.Length() != count) {
+    return Throw(info.Env(), WrongArguments("securitySetBooleanList"));
   }
   return Return(info, selinux::SetBooleans(values));
 }
@@ -303,58 +337,66 @@ Value OpenPolicyEvents(const CallbackInfo& info) {
   return events;
 }
 
+constexpr Entry kEntries[] = {
+    {"isSelinuxEnabled", IsSelinuxEnabled, ""},
+    {"isSelinuxMlsEnabled", IsSelinuxMlsEnabled, ""},
+    {"securityDenyUnknown", SecurityDenyUnknown, ""},
+    {"securityRejectUnknown", SecurityRejectUnknown, ""},
+    {"securityGetenforce", SecurityGetenforce, ""},
+    {"securitySetenforce", SecuritySetenforce, "b"},
+    {"securityPolicyvers", SecurityPolicyvers, ""},
+    {"selinuxGetpolicytype", SelinuxGetpolicytype, ""},
+    {"selinuxStatus", SelinuxStatus, ""},
+    {"selinuxSequence", SelinuxSequence, ""},
+    {"openPolicyEvents", OpenPolicyEvents, "f"},
+
+    {"getcon", Getcon, "b"},
+    {"getprevcon", Getprevcon, "b"},
+    {"getpidcon", Getpidcon, "ib"},
+    {"getpidprevcon", Getpidprevcon, "ib"},
+    {"getpeercon", Getpeercon, "ib"},
+    {"getexeccon", GetAttribute, "b", ThreadAttribute::kExec},
+    {"setexeccon", SetAttribute, "Sb", ThreadAttribute::kExec},
+    {"getfscreatecon", GetAttribute, "b", ThreadAttribute::kFsCreate},
+    {"setfscreatecon", SetAttribute, "Sb", ThreadAttribute::kFsCreate},
+    {"getsockcreatecon", GetAttribute, "b", ThreadAttribute::kSockCreate},
+    {"setsockcreatecon", SetAttribute, "Sb", ThreadAttribute::kSockCreate},
+    {"getkeycreatecon", GetAttribute, "b", ThreadAttribute::kKeyCreate},
+    {"setkeycreatecon", SetAttribute, "Sb", ThreadAttribute::kKeyCreate},
+    {"securityCheckContext", SecurityCheckContext, "sb"},
+    {"securityCanonicalizeContext", SecurityCanonicalizeContext, "sb"},
+    {"selinuxTransToRawContext", SelinuxTransToRawContext, "s"},
+    {"selinuxRawToTransContext", SelinuxRawToTransContext, "s"},
+
+    {"getfilecon", Getfilecon, "sb"},
+    {"lgetfilecon", Lgetfilecon, "sb"},
+    {"fgetfilecon", Fgetfilecon, "ib"},
+    {"setfilecon", Setfilecon, "ssb"},
+    {"lsetfilecon", Lsetfilecon, "ssb"},
+    {"fsetfilecon", Fsetfilecon, "isb"},
+    {"selabelOpen", SelabelOpen, "s"},
+
+    {"findClass", FindClass, "c"},
+    {"securityComputeAv", SecurityComputeAv, "sssb"},
+    {"securityComputeCreate", SecurityComputeCreate, "sssob"},
+    {"securityComputeRelabel", SecurityComputeRelabel, "sssb"},
+    {"securityComputeMember", SecurityComputeMember, "sssb"},
+
+    {"securityGetBooleanNames", SecurityGetBooleanNames, ""},
+    {"securityGetBooleanActive", SecurityGetBooleanActive, "s"},
+    {"securityGetBooleanPending", SecurityGetBooleanPending, "s"},
+    {"securitySetBoolean", SecuritySetBoolean, "sb"},
+    {"securityCommitBooleans", SecurityCommitBooleans, ""},
+    {"securitySetBooleanList", SecuritySetBooleanList, "aa"},
+};
+
 }  // namespace
 
 Napi::Object MakeSelinux(Napi::Env env) {
   Napi::Object area = Napi::Object::New(env);
-  const auto add = [&](const char* name, Value (*function)(const CallbackInfo&),
-                       const AttributeFunction* data = nullptr) {
-    area.Set(name, Napi::Function::New(env, function, name, const_cast<AttributeFunction*>(data)));
-  };
-  add("isSelinuxEnabled", IsSelinuxEnabled);
-  add("isSelinuxMlsEnabled", IsSelinuxMlsEnabled);
-  add("securityDenyUnknown", SecurityDenyUnknown);
-  add("securityRejectUnknown", SecurityRejectUnknown);
-  add("securityGetenforce", SecurityGetenforce);
-  add("securitySetenforce", SecuritySetenforce);
-  add("securityPolicyvers", SecurityPolicyvers);
-  add("selinuxGetpolicytype", SelinuxGetpolicytype);
-  add("selinuxStatus", SelinuxStatus);
-  add("selinuxSequence", SelinuxSequence);
-  add("openPolicyEvents", OpenPolicyEvents);
-
-  add("getcon", Getcon);
-  add("getprevcon", Getprevcon);
-  add("getpidcon", Getpidcon);
-  add("getpidprevcon", Getpidprevcon);
-  add("getpeercon", Getpeercon);
-  for (const AttributeFunction& getter : kAttributeGetters) add(getter.name, GetAttribute, &getter);
-  for (const AttributeFunction& setter : kAttributeSetters) add(setter.name, SetAttribute, &setter);
-  add("securityCheckContext", SecurityCheckContext);
-  add("securityCanonicalizeContext", SecurityCanonicalizeContext);
-  add("selinuxTransToRawContext", SelinuxTransToRawContext);
-  add("selinuxRawToTransContext", SelinuxRawToTransContext);
-
-  add("getfilecon", Getfilecon);
-  add("lgetfilecon", Lgetfilecon);
-  add("fgetfilecon", Fgetfilecon);
-  add("setfilecon", Setfilecon);
-  add("lsetfilecon", Lsetfilecon);
-  add("fsetfilecon", Fsetfilecon);
-  add("selabelOpen", SelabelOpen);
-
-  add("findClass", FindClass);
-  add("securityComputeAv", SecurityComputeAv);
-  add("securityComputeCreate", SecurityComputeCreate);
-  add("securityComputeRelabel", SecurityComputeRelabel);
-  add("securityComputeMember", SecurityComputeMember);
-
-  add("securityGetBooleanNames", SecurityGetBooleanNames);
-  add("securityGetBooleanActive", SecurityGetBooleanActive);
-  add("securityGetBooleanPending", SecurityGetBooleanPending);
-  add("securitySetBoolean", SecuritySetBoolean);
-  add("securityCommitBooleans", SecurityCommitBooleans);
-  add("securitySetBooleanList", SecuritySetBooleanList);
+  for (const Entry& entry : kEntries) {
+    area.Set(entry.name, Napi::Function::New(env, CallChecked, entry.name, const_cast<Entry*>(&entry)));
+  }
   return area;
 }
 

@@ -5,7 +5,10 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
+
+#include "binding/reader.h"
 
 namespace vmentry::binding {
 namespace {
@@ -19,38 +22,6 @@ using decision::Refusal;
 using decision::Role;
 using decision::Rule;
 using decision::SelinuxMode;
-
-std::string StringOr(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-}
-
-bool IsTrue(const Napi::Object& object, const char* key) {
-  const Napi::Value value = object.Get(key);
-  return value.IsBoolean() && value.As<Napi::Boolean>().Value();
-}
-
-// The strings come from unions in types/native.d.ts. An unknown one cannot arrive; if it did, it is
-// read as the strictest of its kind.
-Role RoleFrom(std::string_view name) {
-  if (name == "kernel") return Role::kKernel;
-  if (name == "initrd") return Role::kInitrd;
-  if (name == "firmware") return Role::kFirmware;
-  if (name == "state") return Role::kSavedState;
-  return Role::kDisk;
-}
-
-Action ActionFrom(std::string_view name) {
-  if (name == "restore") return Action::kRestore;
-  if (name == "migrate_in") return Action::kMigrateIn;
-  return Action::kStart;
-}
-
-SelinuxMode ModeFrom(std::string_view name) {
-  if (name == "prefer") return SelinuxMode::kPrefer;
-  if (name == "off") return SelinuxMode::kOff;
-  return SelinuxMode::kRequire;
-}
 
 const char* NameOf(Question question) {
   switch (question) {
@@ -145,34 +116,44 @@ class DecisionWriter {
 
 }  // namespace
 
-decision::StartRequest StartRequestFromJs(Napi::Env env, const Napi::Object& request) {
-  (void)env;
+Result<decision::StartRequest> StartRequestFromJs(const Napi::Value& js) {
   decision::StartRequest parsed;
-  const Napi::Value objects = request.Get("objects");
-  if (objects.IsArray()) {
-    const Napi::Array array = objects.As<Napi::Array>();
-    for (uint32_t i = 0; i < array.Length(); ++i) {
-      const Napi::Value element = array[i];
-      if (!element.IsObject()) continue;
-      const Napi::Object source = element.As<Napi::Object>();
-      ObjectRequest& object = parsed.objects.emplace_back();
-      object.role = RoleFrom(StringOr(source, "role"));
-      object.read_only = IsTrue(source, "readOnly");
-      object.format = StringOr(source, "format") == "qcow2" ? disk::Format::kQcow2 : disk::Format::kRaw;
-      object.path = StringOr(source, "path");
-      if (const Napi::Value fd = source.Get("fd"); fd.IsNumber()) object.fd = fd.As<Napi::Number>().Int32Value();
-      object.context = StringOr(source, "context");
-      object.mode = StringOr(source, "objectClass") == "blk_file" ? S_IFBLK : S_IFREG;
-      if (IsTrue(source, "boot")) parsed.boot_object = parsed.objects.size() - 1;
+  Reader request(js);
+  bool boot_known = false;
+  for (Reader& source : request.Objects("objects")) {
+    ObjectRequest& object = parsed.objects.emplace_back();
+    object.role = source.OneOf<Role>("role", {{"disk", Role::kDisk},
+                                              {"kernel", Role::kKernel},
+                                              {"initrd", Role::kInitrd},
+                                              {"firmware", Role::kFirmware},
+                                              {"state", Role::kSavedState}});
+    object.read_only = source.Boolean("readOnly");
+    object.format =
+        source.OneOf<disk::Format>("format", {{"raw", disk::Format::kRaw}, {"qcow2", disk::Format::kQcow2}});
+    object.path = source.StringOrEmpty("path");
+    if (source.Has("fd")) {
+      object.fd = source.Integer("fd");
+      source.Check(object.fd >= 0);
     }
+    object.context = source.StringOrEmpty("context");
+    object.mode = source.OneOfOrFirst<mode_t>("objectClass", {{"file", S_IFREG}, {"blk_file", S_IFBLK}});
+    if (source.Boolean("boot")) {
+      // Between two labels that choose the domain there is no choice.
+      source.Check(!std::exchange(boot_known, true));
+      parsed.boot_object = parsed.objects.size() - 1;
+    }
+    request.Merge(source);
   }
-  parsed.client = StringOr(request, "client");
-  parsed.launcher = StringOr(request, "launcher");
-  parsed.emulator_path = StringOr(request, "emulatorPath");
-  parsed.emulator_context = StringOr(request, "emulatorContext");
-  parsed.rule = StringOr(request, "rule") == "change" ? Rule::kChange : Rule::kTransition;
-  parsed.action = ActionFrom(StringOr(request, "action"));
-  parsed.selinux = ModeFrom(StringOr(request, "selinux"));
+  parsed.client = request.StringOrEmpty("client");
+  parsed.launcher = request.StringOrEmpty("launcher");
+  parsed.emulator_path = request.StringOrEmpty("emulatorPath");
+  parsed.emulator_context = request.StringOrEmpty("emulatorContext");
+  parsed.rule = request.OneOf<Rule>("rule", {{"transition", Rule::kTransition}, {"change", Rule::kChange}});
+  parsed.action = request.OneOf<Action>(
+      "action", {{"start", Action::kStart}, {"restore", Action::kRestore}, {"migrate_in", Action::kMigrateIn}});
+  parsed.selinux = request.OneOf<SelinuxMode>(
+      "selinux", {{"require", SelinuxMode::kRequire}, {"prefer", SelinuxMode::kPrefer}, {"off", SelinuxMode::kOff}});
+  if (!request.complete()) return Error::Coded("ERR_INVALID_ARG_TYPE", "Not a start request");
   return parsed;
 }
 

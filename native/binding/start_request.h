@@ -16,9 +16,9 @@
 
 namespace vmentry::binding {
 
-// JS THREAD. The request was validated by lib/start-request.ts; a value of an unexpected type leaves
-// a JS exception pending and an empty member behind, never undefined behaviour.
-decision::StartRequest StartRequestFromJs(Napi::Env env, const Napi::Object& request);
+// JS THREAD. The request was validated by lib/start-request.ts. One that was not, and says something unknown
+// or of another type, is ERR_INVALID_ARG_TYPE as a whole: nothing in it is replaced by a default.
+Result<decision::StartRequest> StartRequestFromJs(const Napi::Value& js);
 
 // JS THREAD. Makes the request's descriptors its own, before JS runs on: the caller may close a number
 // at once, and somebody else get it, while another thread still reads the request. The result owns them.

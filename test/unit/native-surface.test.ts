@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import ts from 'typescript';
+import type { NativeStartRequest } from '../../types/native.js';
 import { startFakeSelinux } from '../helpers/fake-selinux.js';
 import { addon } from '../helpers/test-addon.js';
 
@@ -112,11 +113,13 @@ t.test('what the selinux area gives out', async (t) => {
 });
 
 t.test('a wrong type from a careless caller is an error or an answer, never a crash', async (t) => {
-  for (const area of [addon.selinux]) {
-    for (const [name, call] of Object.entries(area as unknown as Record<string, (...args: unknown[]) => unknown>)) {
+  for (const area of [addon.selinux, addon.decision, addon.launch]) {
+    for (const [name, call] of Object.entries(area)) {
+      if (typeof call !== 'function') continue;
       for (const wrong of [undefined, null, 0, -1, '', {}, [], Symbol('s'), 10n, () => {}]) {
         try {
-          call(wrong, wrong, wrong, wrong, wrong);
+          const result = call(wrong, wrong, wrong, wrong, wrong);
+          if (result instanceof Promise) await result.catch(() => {});
         } catch {
           // As good.
         }
@@ -124,4 +127,80 @@ t.test('a wrong type from a careless caller is an error or an answer, never a cr
       t.pass(name);
     }
   }
+});
+
+const wrongType = { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' };
+
+t.test('an argument of a wrong type is never read as another value', async (t) => {
+  const area = addon.selinux as unknown as Record<string, (...args: unknown[]) => unknown>;
+  const context = 'user_u:user_r:client_t:s0';
+  const enforcing = addon.selinux.securityGetenforce();
+  const writes = addon.selinux.securityGetBooleanActive('clients_write_plain');
+  for (const [name, ...args] of [
+    ['securitySetenforce', undefined],
+    ['securitySetenforce', 0],
+    ['getcon'],
+    ['getpidcon', 2 ** 32 + 1, true],
+    ['getpidcon', 1.5, true],
+    ['getfilecon', '/', 'raw'],
+    ['setexeccon', undefined, true],
+    ['setfilecon', '/nonexistent', null, true],
+    ['findClass', 65541],
+    ['findClass', 0],
+    ['securityComputeCreate', context, context, 'process', null, true],
+    ['securitySetBoolean', 'clients_write_plain', Number(!writes)],
+    ['securitySetBooleanList', ['clients_write_plain'], [Number(!writes)]],
+    ['securitySetBooleanList', ['clients_write_plain'], []],
+    ['securitySetBooleanList', ['clients_write_plain'], [!writes, !writes]],
+    ['openPolicyEvents', {}],
+  ] as [string, ...unknown[]][]) {
+    t.throws(() => area[name]?.(...args), wrongType, `${name}(${args})`);
+  }
+  t.equal(addon.selinux.securityGetenforce(), enforcing);
+  t.equal(addon.selinux.securityGetBooleanActive('clients_write_plain'), writes);
+});
+
+t.test('a start request that says something unknown is refused as a whole', async (t) => {
+  const disk = { role: 'disk', boot: true, readOnly: true, format: 'raw', context: 'system_u:object_r:disk_t:s0' };
+  const common = { rule: 'transition', action: 'start', selinux: 'off' };
+  const decide = (disks: unknown, more: object): unknown =>
+    addon.decision.decide({ objects: disks, ...common, ...more } as unknown as NativeStartRequest);
+  t.match(decide([disk], {}), { evaluated: false });
+  const { role: _role, ...noRole } = disk;
+  for (const objects of [
+    undefined,
+    disk,
+    [disk, 7],
+    [noRole],
+    [{ ...disk, role: 'cdrom' }],
+    [{ ...disk, boot: 'true' }],
+    [{ ...disk, readOnly: undefined }],
+    [{ ...disk, format: 'vmdk' }],
+    [{ ...disk, objectClass: 'dir' }],
+    [{ ...disk, context: 7 }],
+    [{ ...disk, context: '' }],
+    [{ ...disk, fd: '3' }],
+    [{ ...disk, fd: -2 }],
+    [{ ...disk, fd: 1e10 }],
+    [disk, disk],
+  ]) {
+    t.throws(() => decide(objects, {}), wrongType, JSON.stringify(objects));
+  }
+  for (const more of [
+    { rule: 'dominate' },
+    { action: 'boot' },
+    { action: undefined },
+    { selinux: 'no' },
+    { client: null },
+    { client: '' },
+    { launcher: {} },
+    { emulatorPath: 1 },
+    { emulatorContext: [] },
+  ]) {
+    t.throws(() => decide([disk], more), wrongType, JSON.stringify(more));
+  }
+  // Nothing to boot from is not a matter of types.
+  t.throws(() => addon.decision.prepare({ objects: [], ...common } as unknown as NativeStartRequest), {
+    code: 'ERR_INVALID_ARG_VALUE',
+  });
 });

@@ -135,6 +135,7 @@ t.test('an argument of a wrong type is never read as another value', async (t) =
   const area = addon.selinux as unknown as Record<string, (...args: unknown[]) => unknown>;
   const context = 'user_u:user_r:client_t:s0';
   const enforcing = addon.selinux.securityGetenforce();
+  const writes = addon.selinux.securityGetBooleanActive('clients_write_plain');
   for (const [name, ...args] of [
     ['securitySetenforce', undefined],
     ['securitySetenforce', 0],
@@ -147,16 +148,16 @@ t.test('an argument of a wrong type is never read as another value', async (t) =
     ['findClass', 65541],
     ['findClass', 0],
     ['securityComputeCreate', context, context, 'process', null, true],
-    ['securitySetBoolean', 'clients_write_plain', 1],
-    ['securitySetBooleanList', ['clients_write_plain'], [1]],
+    ['securitySetBoolean', 'clients_write_plain', Number(!writes)],
+    ['securitySetBooleanList', ['clients_write_plain'], [Number(!writes)]],
     ['securitySetBooleanList', ['clients_write_plain'], []],
-    ['securitySetBooleanList', ['clients_write_plain'], [true, true]],
+    ['securitySetBooleanList', ['clients_write_plain'], [!writes, !writes]],
     ['openPolicyEvents', {}],
   ] as [string, ...unknown[]][]) {
     t.throws(() => area[name]?.(...args), wrongType, `${name}(${args})`);
   }
   t.equal(addon.selinux.securityGetenforce(), enforcing);
-  t.equal(addon.selinux.securityGetBooleanActive('clients_write_plain'), false);
+  t.equal(addon.selinux.securityGetBooleanActive('clients_write_plain'), writes);
 });
 
 t.test('a start request that says something unknown is refused as a whole', async (t) => {

@@ -10,6 +10,7 @@ import {
   checkString,
   invalidArgValue,
   takeOptions,
+  withoutPrototype,
 } from '../validate.js';
 import { checkAbsolutePath } from './emulator.js';
 
@@ -258,7 +259,8 @@ export function qemu(options: QemuOptions = {}): Emulator {
     checkString(`options.extraArguments[${i}]`, argument);
     return argument;
   });
-  const settled: SettledOptions = {
+  // What it has not got it must not inherit: `build` reads it later.
+  const settled: SettledOptions = withoutPrototype({
     binary,
     machine,
     accel,
@@ -274,7 +276,7 @@ export function qemu(options: QemuOptions = {}): Emulator {
     diskDevice,
     locking,
     extraArguments: words,
-  };
+  });
   return {
     path: binary,
     channels: monitor ? ['qmp'] : [],

@@ -67,11 +67,13 @@ function launchBy(capabilities: readonly string[], options: object): Outcome {
     { encoding: 'utf8', env: { PATH: process.env.PATH } },
   );
   if (stdout === '') throw new Error(stderr);
-  return JSON.parse(stdout) as Outcome;
+  const outcome = JSON.parse(stdout) as Outcome;
+  if (outcome.code !== undefined) t.comment(JSON.stringify(outcome));
+  return outcome;
 }
 
 function field(outcome: Outcome, name: string): string | undefined {
-  return new RegExp(`^${name}:\\s*(.*?)\\s*$`, 'm').exec(outcome.status ?? '')?.[1];
+  return new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*$`, 'm').exec(outcome.status ?? '')?.[1];
 }
 
 const skip = process.geteuid?.() === 0 ? false : 'needs root';

@@ -32,6 +32,8 @@ constexpr long kHoldTimeoutMs = 20'000;
 constexpr long kHoldAfterChangeMs = 250;
 // Without a hold, the time in which the new context must appear.
 constexpr long kContextTimeoutMs = 5'000;
+// Without a hold, the time that a program which is ending already takes to end.
+constexpr long kEndingTimeoutMs = 2'000;
 
 Error Cancelled() { return Error::Coded("ERR_LAUNCH_CANCELLED", "The launch was given up by its caller"); }
 
@@ -229,8 +231,12 @@ Status Verify(const Child& child, const Expected& expected, const std::function<
   if (change == Child::Change::kExited) return Ok();
   Status same = VerifyDescriptors(procfs.get(), child.pid(), expected.descriptors, expected.held);
   if (!same.ok()) {
-    VMENTRY_TRY(const Child::Change meanwhile, child.Peek());
-    return meanwhile == Child::Change::kExited ? Ok() : std::move(same);
+    // A program that was not held may be ending: it gives its descriptors up a while before it can be waited for.
+    VMENTRY_TRY(const bool ended, Poll(expected.held ? 0 : kEndingTimeoutMs, [&]() -> Result<bool> {
+                  VMENTRY_TRY(const Child::Change meanwhile, child.Peek());
+                  return meanwhile == Child::Change::kExited;
+                }));
+    return ended ? Ok() : std::move(same);
   }
   if (!expected.context.empty()) {
     // An exec into another domain sets soft limits back to those of init, unless policy grants rlimitinh.

@@ -269,6 +269,8 @@ Status Verify(const Child& child, const Expected& expected, const std::function<
 
 Result<PreparedLaunch> Prepare(const decision::StartRequest& request) {
   PreparedLaunch prepared;
+  // Files are opened again and labels are read by /proc/self/fd, so with another /proc anything could come out.
+  VMENTRY_CHECK(OpenProcfs());
   VMENTRY_TRY(prepared.gathered, decision::Gather(request));
   VMENTRY_CHECK(RefuseScript(prepared.gathered.emulator));
   VMENTRY_TRY(prepared.decision, decision::Decide(prepared.gathered));
@@ -281,6 +283,7 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
   decision::Gathered& gathered = prepared.gathered;
   const std::string vm_context = prepared.decision.vm_context;
   if (cancelled()) return Cancelled();
+  VMENTRY_CHECK(OpenProcfs());
   // The context is what confines the VM: with enforcement on there is no way on without one.
   if (gathered.evaluate && (!prepared.decision.allowed || vm_context.empty())) {
     return Error::Coded("ERR_LAUNCH_CONTEXT", "A start that was not allowed cannot be launched");

@@ -373,6 +373,8 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
     }
     if (attempt == kDecisionAttempts) return PolicyChanged();
   }
+  // What was let pass in permissive mode, and grants that policy wants in the log.
+  (void)decision::Audit(result.decision).ok();
 
   Status verified = Verify(
       child, {spec.exec_context, spec.descriptors, spec.limits, spec.hold, result.decision.policy_sequence}, cancelled);

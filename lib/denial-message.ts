@@ -66,7 +66,8 @@ function ruleFor(check: Check): string {
   if (check.rule !== null && !check.constraint) return check.rule;
   const where = `${check.source} → ${check.target}`;
   if (check.question === 'vm-domain') {
-    return check.rule ?? `; the type rule is there, but no valid level or user comes out of ${where}`;
+    const refused = `no valid context comes out of ${where}: their ranges do not meet, or the user may not have it`;
+    return check.rule === null ? `; the type rule is there, but ${refused}` : `${check.rule} ; and ${refused}`;
   }
   const refused = `; a constraint on the ${differences(check.source, check.target)} refuses ${where}`;
   return check.rule === null ? refused : `${check.rule} ${refused}`;

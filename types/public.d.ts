@@ -86,8 +86,8 @@ export interface Check {
   /** False when a dontaudit rule hides this denial from the kernel's log. */
   readonly auditable: boolean;
   /**
-   * Denied although the allow rule is there: a constraint on the level, role or user of the two
-   * contexts refuses, and no rule can grant it.
+   * A constraint on the level, role or user of the two contexts refuses, and no rule can grant it. For
+   * `vm-domain`: no valid context comes out of the two whatever the type rules say; their ranges do not meet.
    */
   readonly constraint: boolean;
   /** A context that the policy does not know: the check is denied because of it. */

@@ -31,6 +31,10 @@ Napi::Value Calls(const Napi::CallbackInfo& info) {
   return calls;
 }
 
+Napi::Value Paused(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), fault::Paused()); }
+
+void Release(const Napi::CallbackInfo&) { fault::Release(); }
+
 std::string g_library_path;
 
 void UseLibrary(const Napi::CallbackInfo& info) {
@@ -60,6 +64,8 @@ Napi::Object MakeFaults(Napi::Env env) {
   faults.Set("arm", Napi::Function::New(env, Arm, "arm"));
   faults.Set("clear", Napi::Function::New(env, Clear, "clear"));
   faults.Set("calls", Napi::Function::New(env, Calls, "calls"));
+  faults.Set("paused", Napi::Function::New(env, Paused, "paused"));
+  faults.Set("release", Napi::Function::New(env, Release, "release"));
   faults.Set("useLibrary", Napi::Function::New(env, UseLibrary, "useLibrary"));
   faults.Set("loadPolicy", Napi::Function::New(env, LoadPolicy, "loadPolicy"));
   faults.Set("setAttributeDirectory", Napi::Function::New(env, SetAttributeDirectory, "setAttributeDirectory"));

@@ -4,6 +4,8 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -26,6 +28,7 @@ struct Slot {
 };
 Slot g_slots[kSlots];
 std::atomic<pid_t> g_process{0};  // who armed last
+std::atomic<bool> g_paused{false};
 
 Slot* Find(const char* name) {
   unsigned hash = 2166136261u;
@@ -52,6 +55,14 @@ int Take(const char* name) {
       call == fail_at || (fail_at != 0 && call > fail_at && slot->lasting.load(std::memory_order_relaxed));
   if (!fails) return 0;
   const int value = slot->errno_value.load(std::memory_order_relaxed);
+  if (value == kPause) {
+    g_paused.store(true, std::memory_order_release);
+    while (g_paused.load(std::memory_order_acquire)) {
+      struct timespec millisecond = {0, 1'000'000};
+      ::syscall(SYS_nanosleep, &millisecond, nullptr);
+    }
+    return 0;
+  }
   if (value != kKillProcess) return value;
   // Raw calls, as all that the child may make.
   const pid_t process = g_process.load(std::memory_order_relaxed);
@@ -76,6 +87,10 @@ void Arm(const char* name, unsigned nth, int errno_value, Lasting lasting) {
   slot->lasting.store(lasting == Lasting::kFromThenOn, std::memory_order_relaxed);
   slot->fail_at.store(slot->count.load(std::memory_order_relaxed) + nth + 1, std::memory_order_relaxed);
 }
+
+bool Paused() { return g_paused.load(std::memory_order_acquire); }
+
+void Release() { g_paused.store(false, std::memory_order_release); }
 
 void Clear() {
   for (Slot& slot : g_slots) {

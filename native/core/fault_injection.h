@@ -19,6 +19,12 @@ int Take(const char* name);
 // the call goes on once it is dead.
 inline constexpr int kKillProcess = -1;
 
+// In place of an errno: the call waits there until Release(), and then goes on. Works in the vfork child.
+inline constexpr int kPause = -2;
+// Whether a call waits now.
+bool Paused();
+void Release();
+
 // Makes call number `nth` (0 is the next one) of `name` fail with `errno_value`; with kFromThenOn all
 // later ones too.
 enum class Lasting { kOnce, kFromThenOn };

@@ -23,8 +23,10 @@ Result<UniqueFd> Open(std::string_view code) {
     return Error::Coded(code, "What is mounted at /proc is not the kernel's procfs: mount one there", "/proc");
   }
   // The procfs of another pid namespace knows this process, and every child, by another number.
-  VMENTRY_TRY(const std::string self, sys::ReadLinkAt(root.get(), "self"));
-  if (self != std::to_string(::getpid())) {
+  const Result<std::string> self = sys::ReadLinkAt(root.get(), "self");
+  // ENOENT: by none at all.
+  if (!self.ok() && self.error().errno_value != ENOENT) return self.error();
+  if (!self.ok() || self.value() != std::to_string(::getpid())) {
     return Error::Coded(code, "The procfs at /proc is that of another pid namespace: mount this one's", "/proc");
   }
   return root;

@@ -10,6 +10,8 @@
 #include <optional>
 #include <utility>
 
+#include "decision/context_fields.h"
+
 namespace vmentry::decision {
 namespace {
 
@@ -21,6 +23,7 @@ enum Kind : uint64_t { kAccess = 1, kTransition = 2, kChange = 3 };
 constexpr uint64_t kPermissiveFlag = 1;
 constexpr uint64_t kUnknownSourceFlag = 2;
 constexpr uint64_t kUnknownTargetFlag = 4;
+constexpr uint64_t kDisjointRangesFlag = 8;
 
 template <typename T>
 T Load(T& word, std::memory_order order = std::memory_order_acquire) {
@@ -56,7 +59,8 @@ AccessAnswer AccessFrom(uint64_t first, uint64_t second) {
 }
 
 NewContextAnswer NewContextFrom(uint64_t first, uint64_t second) {
-  return {first, (second & kUnknownSourceFlag) != 0, (second & kUnknownTargetFlag) != 0};
+  return {first, (second & kUnknownSourceFlag) != 0, (second & kUnknownTargetFlag) != 0,
+          (second & kDisjointRangesFlag) != 0};
 }
 
 }  // namespace
@@ -213,6 +217,26 @@ Status AccessCache::FindUnknown(const std::string& source, const std::string& ta
   return Ok();
 }
 
+Result<std::string> AccessCache::Compute(Rule rule, const std::string& source, const std::string& target,
+                                         uint16_t tclass) {
+  return rule == Rule::kChange ? source_.ComputeRelabel(source, target, tclass)
+                               : source_.ComputeCreate(source, target, tclass);
+}
+
+// The kernel says EINVAL to that too, and not which of its reasons it was. So the same is asked about a target with
+// the range of the source: a range meets itself, and with role object_r any type and user may have it.
+Result<bool> AccessCache::RangesAreDisjoint(Rule rule, const std::string& source, const std::string& target,
+                                            uint16_t tclass) {
+  ContextFields fields = ContextFields::Of(target);
+  const std::string_view range = ContextFields::Of(source).range;
+  if (fields.range == range) return false;
+  fields.range = range;
+  const Result<std::string> asked = Compute(rule, source, fields.Join(), tclass);
+  if (asked.ok() || (asked.error().code.empty() && asked.error().errno_value == EACCES)) return true;
+  if (asked.error().code.empty() && asked.error().errno_value == EINVAL) return false;
+  return asked.error();
+}
+
 Result<Interned> AccessCache::Resolve(ContextId id) const {
   std::optional<std::string> text = contexts_.TextOf(id);
   if (!text) {
@@ -274,8 +298,7 @@ Result<NewContextAnswer> AccessCache::NewContext(const Epoch& epoch, Rule rule, 
     answer = {};
   }
   misses_.fetch_add(1, std::memory_order_relaxed);
-  const Result<std::string> asked = rule == Rule::kChange ? source_.ComputeRelabel(source.text, target.text, tclass)
-                                                          : source_.ComputeCreate(source.text, target.text, tclass);
+  const Result<std::string> asked = Compute(rule, source.text, target.text, tclass);
   if (asked.ok()) {
     // In permissive mode the kernel hands out contexts that it would refuse otherwise.
     VMENTRY_TRY(const bool valid, source_.CheckContext(asked.value()));
@@ -285,13 +308,15 @@ Result<NewContextAnswer> AccessCache::NewContext(const Epoch& epoch, Rule rule, 
     VMENTRY_CHECK(FindUnknown(source.text, target.text, &answer.unknown_source, &answer.unknown_target));
     if (!answer.unknown_source && !answer.unknown_target) {
       if (!IsCurrent(epoch)) return Changed();
-      return asked.error();
+      VMENTRY_TRY(answer.disjoint_ranges, RangesAreDisjoint(rule, source.text, target.text, tclass));
+      if (!answer.disjoint_ranges) return asked.error();
     }
   } else if (!(asked.error().code.empty() && asked.error().errno_value == EACCES)) {
     return asked.error();
   }
   const Value value = {answer.context, (answer.unknown_source ? kUnknownSourceFlag : 0) |
-                                           (answer.unknown_target ? kUnknownTargetFlag : 0)};
+                                           (answer.unknown_target ? kUnknownTargetFlag : 0) |
+                                           (answer.disjoint_ranges ? kDisjointRangesFlag : 0)};
   if (!Store(epoch, NewContextKey(rule, source.id, target.id, tclass), value, 0)) return Changed();
   return answer;
 }

@@ -44,6 +44,7 @@ struct NewContextAnswer {
   ContextId context = kNoContext;  // none: no valid context comes out of policy for this pair
   bool unknown_source = false;
   bool unknown_target = false;
+  bool disjoint_ranges = false;  // none because the ranges of the two do not meet (mls)
 };
 
 // How often what belongs to one epoch is asked again because the epoch ended meanwhile. A reload takes the
@@ -148,8 +149,11 @@ class AccessCache {
   void Write(Entry* entry, uint32_t epoch, const Key& key, const Value& value);  // LOCKED(mutex_)
   bool IsCurrentLocked(const Epoch& epoch) const;                                // LOCKED(mutex_)
   void StartEpoch(const selinux::PolicyState& state);                            // LOCKED(mutex_)
-  // After EINVAL: which of the two the policy does not know. Neither: they became known meanwhile.
+  // After EINVAL: which of the two the policy does not know. Neither: they became known meanwhile, or see below.
   Status FindUnknown(const std::string& source, const std::string& target, bool* unknown_source, bool* unknown_target);
+  Result<std::string> Compute(Rule rule, const std::string& source, const std::string& target, uint16_t tclass);
+  // After EINVAL for two contexts that the policy knows: whether it is because their ranges do not meet.
+  Result<bool> RangesAreDisjoint(Rule rule, const std::string& source, const std::string& target, uint16_t tclass);
 
   policy::PolicySource& source_;
   ContextTable contexts_;

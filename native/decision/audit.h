@@ -1,5 +1,6 @@
-// Records in the audit log for what a decision refused, in the kernel's own words. `decide` asks a
-// question and is not logged; a launch is an access and is.
+// Records in the audit log for what a decision refused, let pass because it is not enforced, or granted
+// under auditallow, in the kernel's own words. `decide` asks a question and is not logged; a launch is an
+// access and is.
 #pragma once
 
 #include <cstddef>

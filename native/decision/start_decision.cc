@@ -138,8 +138,15 @@ class Attempt {
       check.denied = {rule};
       const bool no_transition = check.invalid_context.empty();
       if (no_transition) {
-        VMENTRY_TRY(check.rule, MissingForTransition(cache_, epoch_, question_.rule, client, disk, vm_class_->value));
-        check.constraint = check.rule.empty();
+        Interned asked = disk;
+        if (answer.disjoint_ranges) {
+          // Nothing comes out of these two whatever the rules say. With equal ranges they are heard.
+          ContextFields fields = ContextFields::Of(disk.text);
+          fields.range = ContextFields::Of(client.text).range;
+          asked = cache_.Intern(fields.Join());
+        }
+        VMENTRY_TRY(check.rule, MissingForTransition(cache_, epoch_, question_.rule, client, asked, vm_class_->value));
+        check.constraint = answer.disjoint_ranges || check.rule.empty();
       }
       resolved_.domain_verdict = no_transition ? kVerdictNoTransition : kVerdictInvalidContext;
     }

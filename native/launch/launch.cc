@@ -30,8 +30,8 @@ constexpr int kDecisionAttempts = 8;
 constexpr long kHoldTimeoutMs = 20'000;
 // The same, once the policy has changed and may not allow the hold any more.
 constexpr long kHoldAfterChangeMs = 250;
-// Without a hold, the time in which the new context must appear.
-constexpr long kContextTimeoutMs = 5'000;
+// Without a hold, the time in which the exec must be over, and then the new context be there.
+constexpr long kExecTimeoutMs = 5'000;
 // Without a hold, the time that a program which is ending already takes to end.
 constexpr long kEndingTimeoutMs = 2'000;
 
@@ -40,6 +40,10 @@ Error Cancelled() { return Error::Coded("ERR_LAUNCH_CANCELLED", "The launch was 
 Error PolicyChanged() {
   return Error::Coded("ERR_SELINUX_POLICY_CHANGED",
                       "The policy was changed during the launch, and its answer with it: launch again");
+}
+
+Error NotReached() {
+  return Error::Coded("ERR_LAUNCH_EXEC", "The emulator did not reach its first instruction and was killed");
 }
 
 void SleepMicroseconds(long microseconds) {
@@ -181,9 +185,23 @@ struct Expected {
   uint32_t policy_sequence = 0;
 };
 
+Status VerifyExecuted(int procfs, const Child& child, bool wait) {
+  bool executed = false;
+  VMENTRY_TRY(const bool settled, Poll(wait ? kExecTimeoutMs : 0, [&]() -> Result<bool> {
+                // In this order: one that has ended by now will not come to it any more.
+                VMENTRY_TRY(const Child::Change change, child.Peek());
+                VMENTRY_TRY(const ProcessStatus status, ReadProcessStatus(procfs, child.pid()));
+                executed = status.executed;
+                return executed || change == Child::Change::kExited;
+              }));
+  if (!settled) return NotReached();
+  if (executed) return Ok();
+  return Error::Coded("ERR_LAUNCH_EXEC", "The process was killed by somebody else before it was the emulator's");
+}
+
 Status VerifyContext(pid_t pid, const std::string& expected, bool wait) {
   std::string found;
-  VMENTRY_TRY(const bool reached, Poll(wait ? kContextTimeoutMs : 0, [&]() -> Result<bool> {
+  VMENTRY_TRY(const bool reached, Poll(wait ? kExecTimeoutMs : 0, [&]() -> Result<bool> {
                 VMENTRY_TRY(found, selinux::ReadProcessContext(pid));
                 return found == expected;
               }));
@@ -209,9 +227,7 @@ Result<Child::Change> AwaitHold(const Child& child, const Expected& expected, co
     VMENTRY_TRY(seen, Poll(kHoldAfterChangeMs, look));
     if (!seen) return PolicyChanged();
   }
-  if (!seen) {
-    return Error::Coded("ERR_LAUNCH_EXEC", "The emulator did not reach its first instruction and was killed");
-  }
+  if (!seen) return NotReached();
   return change;
 }
 
@@ -219,14 +235,10 @@ Result<Child::Change> AwaitHold(const Child& child, const Expected& expected, co
 Status Verify(const Child& child, const Expected& expected, const std::function<bool()>& cancelled) {
   VMENTRY_TRY(const UniqueFd procfs, OpenProcfs());
   VMENTRY_TRY(const Child::Change change, expected.held ? AwaitHold(child, expected, cancelled) : child.Peek());
-  VMENTRY_TRY(const ProcessStatus status, ReadProcessStatus(procfs.get(), child.pid()));
-  if (!status.executed) {
-    return Error::Coded("ERR_LAUNCH_EXEC", "The process was killed by somebody else before it was the emulator's");
-  }
-  if (!expected.context.empty()) {
-    // Without a hold clone(2) returns while the exec still goes on, and the old context is seen first.
-    VMENTRY_CHECK(VerifyContext(child.pid(), expected.context, change == Child::Change::kNone));
-  }
+  // Without a hold clone(2) returns while the exec still goes on: what it leads to is waited for.
+  const bool wait = change == Child::Change::kNone;
+  VMENTRY_CHECK(VerifyExecuted(procfs.get(), child, wait));
+  if (!expected.context.empty()) VMENTRY_CHECK(VerifyContext(child.pid(), expected.context, wait));
   // A process that has ended has no descriptors any more, and does nothing with them.
   if (change == Child::Change::kExited) return Ok();
   Status same = VerifyDescriptors(procfs.get(), child.pid(), expected.descriptors, expected.held);
@@ -257,6 +269,8 @@ Status Verify(const Child& child, const Expected& expected, const std::function<
 
 Result<PreparedLaunch> Prepare(const decision::StartRequest& request) {
   PreparedLaunch prepared;
+  // Files are opened again and labels are read by /proc/self/fd, so with another /proc anything could come out.
+  VMENTRY_CHECK(OpenProcfs());
   VMENTRY_TRY(prepared.gathered, decision::Gather(request));
   VMENTRY_CHECK(RefuseScript(prepared.gathered.emulator));
   VMENTRY_TRY(prepared.decision, decision::Decide(prepared.gathered));
@@ -269,6 +283,7 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
   decision::Gathered& gathered = prepared.gathered;
   const std::string vm_context = prepared.decision.vm_context;
   if (cancelled()) return Cancelled();
+  VMENTRY_CHECK(OpenProcfs());
   // The context is what confines the VM: with enforcement on there is no way on without one.
   if (gathered.evaluate && (!prepared.decision.allowed || vm_context.empty())) {
     return Error::Coded("ERR_LAUNCH_CONTEXT", "A start that was not allowed cannot be launched");
@@ -358,6 +373,8 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
     }
     if (attempt == kDecisionAttempts) return PolicyChanged();
   }
+  // What was let pass in permissive mode, and grants that policy wants in the log.
+  (void)decision::Audit(result.decision).ok();
 
   Status verified = Verify(
       child, {spec.exec_context, spec.descriptors, spec.limits, spec.hold, result.decision.policy_sequence}, cancelled);

@@ -44,7 +44,12 @@ Result<T> AskConsistently(const Library* library, const std::function<Result<T>(
 Error Explain(Error error, const std::string& source, const std::string& target) {
   if (error.errno_value == EINVAL) {
     const Result<bool> source_known = CheckContext(source, Form::kRaw);
-    return UnknownContext(error.syscall, source_known.ok() && !source_known.value() ? source : target);
+    if (source_known.ok() && !source_known.value()) return UnknownContext(error.syscall, source);
+    const Result<bool> target_known = CheckContext(target, Form::kRaw);
+    if (!source_known.ok() || !target_known.ok() || !target_known.value()) {
+      return UnknownContext(error.syscall, target);
+    }
+    error.message = "the policy knows both contexts, and none comes out of them: their ranges do not meet";
   }
   if (error.errno_value == EACCES) {
     const std::string permission = error.syscall.substr(error.syscall.find('_') + 1);

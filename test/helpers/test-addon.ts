@@ -7,11 +7,17 @@ import type { NativeAddon } from '../../types/native.js';
 
 /** What only the test addon has. */
 export interface Faults {
-  /** Makes call number `nth` (0: the next) of `name` fail with the positive `errno`, and with `lasting` all later ones. */
+  /**
+   * Makes call number `nth` (0: the next) of `name` fail with the positive `errno`, and with `lasting` all later ones.
+   * -2 in place of an errno: it waits until `release`, and then goes on.
+   */
   arm(name: string, nth: number, errno: number, lasting?: boolean): void;
   clear(): void;
   /** Calls made since `clear`, by name. */
   calls(): Record<string, number>;
+  /** Whether a call waits now. */
+  paused(): boolean;
+  release(): void;
   /** Before the first SELinux call of the process. */
   useLibrary(path: string): void;
   /** Loads a binary policy into the stand-in for libselinux, as into a kernel: 0 or a positive errno. */

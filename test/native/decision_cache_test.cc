@@ -174,6 +174,45 @@ TEST_CASE("EINVAL for two contexts that are known is a failure, not an answer") 
   CHECK(answer.error().errno_value == EINVAL);
 }
 
+TEST_CASE("ranges that do not meet give no new context, and are told from a question that failed") {
+  for (const Rule rule : {Rule::kTransition, Rule::kChange}) {
+    FakePolicy policy;
+    AccessCache cache(policy);
+    const Interned client = cache.Intern("user_u:user_r:client_t:s0-s3");
+    const Interned disk = cache.Intern("system_u:object_r:disk_t:s5");
+    policy.Disjoin(client.text, disk.text);
+    const Epoch epoch = cache.Begin().value();
+    const auto ask = [&] { return cache.NewContext(epoch, rule, client, disk, 3, nullptr); };
+
+    // The control question is not understood either: nothing is known.
+    policy.fail = [](const std::string& name) { return name.starts_with("compute") ? EINVAL : 0; };
+    CHECK(ask().error().errno_value == EINVAL);
+    // It cannot be asked.
+    int asked = 0;
+    policy.fail = [&](const std::string& name) { return name.starts_with("compute") && asked++ == 1 ? ENOMEM : 0; };
+    CHECK(ask().error().errno_value == ENOMEM);
+    policy.fail = nullptr;
+    for (int i = 0; i < 2; ++i) {
+      const NewContextAnswer answer = ask().value();
+      CHECK(answer.context == kNoContext);
+      CHECK(answer.disjoint_ranges);
+      CHECK_FALSE(answer.unknown_source);
+      CHECK_FALSE(answer.unknown_target);
+    }
+    CHECK(cache.Statistics().hits == 1);
+
+    // A range meets itself.
+    const Interned same = cache.Intern("system_u:object_r:disk_t:s0-s3");
+    policy.Disjoin(client.text, same.text);
+    CHECK(cache.NewContext(epoch, rule, client, same, 3, nullptr).error().errno_value == EINVAL);
+    // Two that are known in a policy that has just come: it is asked again.
+    const Interned other = cache.Intern("system_u:object_r:disk_t:s7");
+    policy.Disjoin(client.text, other.text);
+    policy.before = [&](int) { policy.SetSequence(4); };
+    CHECK(cache.NewContext(epoch, rule, client, other, 3, nullptr).error().code == "ERR_SELINUX_POLICY_CHANGED");
+  }
+}
+
 TEST_CASE("every failure to ask is an error, and leaves nothing behind") {
   for (const int failure : {EPERM, ENOMEM, EIO, EMFILE, ENOENT}) {
     FakePolicy policy;

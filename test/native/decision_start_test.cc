@@ -217,6 +217,36 @@ TEST_CASE_FIXTURE(Fixture, "a rule to a type that the client's role may not have
   CHECK(decision.checks[1].rule == "(roletype user_r vm_t)");
 }
 
+TEST_CASE_FIXTURE(Fixture, "ranges that do not meet: no domain, and a rule that is missing too is named") {
+  const std::string disk = "system_u:object_r:high_t:s5";
+  const std::string disk_in_reach = "system_u:object_r:high_t:s0-s0:c0.c7";
+  policy.Disjoin(kClient, disk);
+  policy.Disjoin("user_u:object_r:client_t:s0-s0:c0.c7", disk);
+  question.objects[0].context = disk;
+  policy.Allow(kClient, disk, "file", {"getattr", "open", "read", "write", "lock"});
+  Decision decision = Decide();
+  CHECK_FALSE(decision.allowed);
+  CHECK(decision.refusal == Refusal::kNoTransition);
+  CHECK(VerdictOf(decision) == kVerdictNoTransition);
+  CHECK(decision.vm_context.empty());
+  CHECK(Denied(decision).question == Question::kVmDomain);
+  CHECK(Denied(decision).target == disk);
+  CHECK(Denied(decision).constraint);
+  CHECK(Denied(decision).rule == "(typetransition client_t high_t vm DOMAIN)");
+
+  policy.Transition("user_u:object_r:client_t:s0-s0:c0.c7", disk_in_reach, "user_u:object_r:vm_t:s0-s0:c0.c7");
+  policy.Reload();
+  decision = Decide();
+  CHECK(decision.refusal == Refusal::kNoTransition);
+  CHECK(Denied(decision).constraint);
+  CHECK(Denied(decision).rule.empty());
+  // What could be asked was.
+  CHECK(Asked(decision).back() == "launcher_t qemu_exec_t file { execute open read }");
+
+  policy.SetEnforcing(false);
+  CHECK_FALSE(Decide().allowed);
+}
+
 TEST_CASE_FIXTURE(Fixture, "rule: 'change' asks the other kind of rule") {
   question.rule = Rule::kChange;
   CHECK(Decide().refusal == Refusal::kNoTransition);

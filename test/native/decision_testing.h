@@ -60,6 +60,11 @@ class FakePolicy final : public policy::PolicySource {
     std::lock_guard lock(mutex_);
     invalid_.insert(context);
   }
+  // No new context comes out of these two: their ranges do not meet.
+  void Disjoin(const std::string& source, const std::string& target) {
+    std::lock_guard lock(mutex_);
+    disjoint_.insert({source, target});
+  }
   void MakePermissive(const std::string& source) {
     std::lock_guard lock(mutex_);
     permissive_.insert(source);
@@ -162,6 +167,7 @@ class FakePolicy final : public policy::PolicySource {
                                 const std::string& target) {
     std::lock_guard lock(mutex_);
     if (invalid_.contains(source) || invalid_.contains(target)) return Error::System("compute_create", EINVAL);
+    if (disjoint_.contains({source, target})) return Error::System("compute_create", EINVAL);
     const auto rule = rules.find({source, target});
     if (rule == rules.end()) return Error::System("compute_create", EACCES);
     return rule->second;
@@ -173,6 +179,7 @@ class FakePolicy final : public policy::PolicySource {
   std::map<Pair, std::string> transitions_;
   std::map<Pair, std::string> changes_;
   std::set<std::string> invalid_;
+  std::set<Pair> disjoint_;
   std::set<std::string> permissive_;
   std::atomic<uint32_t> audit_allow_{0};
   std::atomic<uint32_t> audit_deny_{0xffffffff};

@@ -2,16 +2,7 @@
 //   npm run lab -- -- node --test /project/test/lab/guest/decide.test.mjs
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import {
-  closeSync,
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -28,6 +19,7 @@ import {
   VERDICT,
 } from 'vm-entrypoint';
 import * as selinux from 'vm-entrypoint/selinux';
+import { compilePolicy, loadBinaryPolicy, withoutClassVm } from './policies.mjs';
 
 const LEVELS = ['unclass', 'secret', 'topsecret'];
 const EVERYTHING = 's0-s0:c0.c1023';
@@ -55,48 +47,8 @@ const oracle = {
   computeRelabel: (source, target, objectClass) => run('compute_relabel', source, target, objectClass).trim(),
 };
 
-const policyDirectory = mkdtempSync('/var/tmp/decide-policy-');
-let baseCil;
-/** Loads the running policy with more CIL, or changed; seconds instead of semodule's minutes. `load_policy` undoes it. */
-function loadPolicy(cil, change = (text) => text) {
-  const path = (name) => join(policyDirectory, name);
-  if (baseCil === undefined) {
-    run('checkpolicy', '-M', '-b', '-C', '-o', path('base.cil'), '/etc/selinux/default/policy/policy.33');
-    baseCil = readFileSync(path('base.cil'), 'utf8');
-  }
-  writeFileSync(path('changed.cil'), change(baseCil));
-  writeFileSync(path('extra.cil'), cil);
-  run(
-    'secilc',
-    '-M',
-    'true',
-    '-c',
-    '33',
-    '-U',
-    'allow',
-    '-o',
-    path('new.33'),
-    '-f',
-    '/dev/null',
-    path('changed.cil'),
-    path('extra.cil'),
-  );
-  // In one write, as load_policy(8) does it.
-  const file = openSync('/sys/fs/selinux/load', 'w');
-  const policy = readFileSync(path('new.33'));
-  assert.equal(writeSync(file, policy), policy.length);
-  closeSync(file);
-}
-/** The policy without class vm, or without one of its permissions. */
-function withoutClassVm(cil, permission) {
-  if (permission !== undefined)
-    return cil.replaceAll(new RegExp(`^(.*\\bvm \\(.*) ?\\b${permission}\\b(.*)$`, 'gm'), '$1$2');
-  return cil
-    .split('\n')
-    .filter((line) => !/^\(class vm |^\(default\w+ vm |\(vm \(|^\(type(transition|change) \S+ \S+ vm /.test(line))
-    .map((line) => (line.startsWith('(classorder ') ? line.replace(/ vm(?=[ )])/, '') : line))
-    .join('\n');
-}
+/** Loads the running policy with more CIL, or changed. `load_policy` undoes it. */
+const loadPolicy = (cil, change) => loadBinaryPolicy(compilePolicy(cil, change));
 
 /** Every check of a decision, asked again by compute_av. */
 function holdAgainstOracle(decision) {

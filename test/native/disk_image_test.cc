@@ -260,8 +260,8 @@ TEST_CASE("labels: what is not one word is none") {
   if (!CanLabel()) return;
   const TempDirectory directory;
   WriteFile(directory / "disk", "x");
-  for (const std::string_view label : {"user_u:object_r:disk_t:s0\n(allow user_t shadow_t (file (read)))", "a b", "a\tb",
-                                       "\x1b[2J", "a\x7f"}) {
+  for (const std::string_view label :
+       {"user_u:object_r:disk_t:s0\n(allow user_t shadow_t (file (read)))", "a b", "a\tb", "\x1b[2J", "a\x7f"}) {
     REQUIRE(SetLabel(directory / "disk", label));
     CHECK(Outcome(OpenRaw(directory / "disk", Labels::kRequired)) == "ERR_DISK_UNLABELED");
     CHECK(Outcome(OpenRaw(directory / "disk", Labels::kOptional)) == "ERR_DISK_UNLABELED");

@@ -1,7 +1,13 @@
 // launch(): from a request to a running VM. Checks everything, asks, builds the command line, starts.
 import { addAbortListener } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { NativeImage, NativeSpawned, NativeSpawnRequest, NativeStdioRequest } from '../types/native.js';
+import type {
+  NativeImage,
+  NativePrepareRequest,
+  NativeSpawned,
+  NativeSpawnRequest,
+  NativeStdioRequest,
+} from '../types/native.js';
 import type {
   EmulatorDisk,
   EmulatorFile,
@@ -201,6 +207,7 @@ function normalizeIdentity(options: Record<string, unknown>): Identity {
 
 interface NormalizedProcess {
   readonly request: Omit<NativeSpawnRequest, 'arguments' | 'imageTargets' | 'reopened'>;
+  readonly stdio: NativePrepareRequest['stdio'];
   readonly signal: AbortSignal | undefined;
   readonly killSignal: number;
   readonly timeout: number;
@@ -218,13 +225,13 @@ function normalizeProcess(options: Record<string, unknown>): NormalizedProcess {
     request: {
       environment: normalizeEnvironment(options.env),
       cwd: normalizeDirectory(options.cwd),
-      stdio: normalizeStdio(options.stdio),
       detached,
       tied: onManagerExit === 'kill',
       rlimits: normalizeLimits(options.rlimits),
       ...normalizeIdentity(options),
       ...(cgroup !== undefined && { cgroup }),
     },
+    stdio: normalizeStdio(options.stdio),
     signal,
     killSignal: signalNumber('options.killSignal', killSignal),
     timeout,
@@ -281,7 +288,14 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined, 
 /** Ends a VM that nobody will hear of. */
 function killUnseen({ process: child }: NativeSpawned): Promise<void> {
   return new Promise((resolve) => {
-    child.onExit(() => resolve());
+    try {
+      child.onExit(() => resolve());
+    } catch {
+      // It cannot be watched, or is watched already.
+      child.discard();
+      resolve();
+      return;
+    }
     child.kill(9);
   });
 }
@@ -346,8 +360,15 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
   const { signal } = setup;
   if (signal?.aborted) throw new AbortError(signal.reason);
 
+  const { channels } = emulator;
+  const userStdio = setup.stdio.length;
+  const stdio = [
+    ...setup.stdio,
+    ...channels.map((_, i): NativeStdioRequest => ({ target: userStdio + i, kind: 'socket' })),
+  ];
   const { handle, decision, images } = await unlessAborted(
-    native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path })),
+    // Takes descriptors over before it returns: from here on the caller may close its own.
+    native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path, stdio })),
     signal,
     (late) => native.launch.discard(late.handle),
   );
@@ -355,12 +376,6 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
   try {
     if (!decision.allowed) throw new AccessDeniedError(decision, denialMessage(decision));
 
-    const { channels } = emulator;
-    const userStdio = setup.request.stdio.length;
-    const stdio = [
-      ...setup.request.stdio,
-      ...channels.map((_, i): NativeStdioRequest => ({ target: userStdio + i, kind: 'socket' })),
-    ];
     const { targets, ...files } = assignDescriptors(images, Math.max(FIRST_IMAGE_DESCRIPTOR, stdio.length));
     const command = adapter.build({
       ...files,
@@ -377,7 +392,6 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
         handle,
         withoutPrototype({
           ...setup.request,
-          stdio,
           arguments: spawnargs,
           imageTargets: targets,
           reopened: [...(command.reopens ?? [])],

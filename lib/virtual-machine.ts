@@ -99,9 +99,9 @@ export class VirtualMachine extends EventEmitter<VirtualMachineEvents> {
   /** Reads from its descriptor 2. */
   readonly stderr: Socket | null;
   /** One for each entry of the option `stdio`: a socket where that was `'pipe'`, otherwise `null`. */
-  readonly stdio: readonly (Socket | null)[];
+  readonly stdio: readonly (Socket | null)[] = [];
   /** The sockets that the emulator asked for, by name. */
-  readonly channels: Readonly<Record<string, Socket>>;
+  readonly channels: Readonly<Record<string, Socket>> = {};
   /** `null` while it runs, and where a signal ended it. */
   exitCode: number | null = null;
   /** The signal that ended it. */

@@ -220,11 +220,19 @@ Napi::Value ManyToJs(Napi::Env env, const std::shared_ptr<ManyAnswers>& answers)
 Napi::Value DecideMany(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object request = info[0].As<Napi::Object>();
+  const auto member = [&](const char* name) { return env.IsExceptionPending() ? Napi::Value() : request.Get(name); };
+  const Napi::Value common = member("common"), threads = member("threads"), list = member("names"),
+                    bytes = member("flags");
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (!common.IsObject() || !threads.IsNumber() || !list.IsArray() || !bytes.IsTypedArray() ||
+      bytes.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    return Throw(env, Error::Coded("ERR_INVALID_ARG_TYPE", "Not a request about many images"));
+  }
   const auto answers = std::make_shared<ManyAnswers>();
-  answers->request.common = StartRequestFromJs(env, request.Get("common").As<Napi::Object>());
-  answers->request.threads = request.Get("threads").As<Napi::Number>().Uint32Value();
-  const Napi::Array names = request.Get("names").As<Napi::Array>();
-  const Napi::Uint8Array flags = request.Get("flags").As<Napi::Uint8Array>();
+  answers->request.common = StartRequestFromJs(env, common.As<Napi::Object>());
+  answers->request.threads = threads.As<Napi::Number>().Uint32Value();
+  const Napi::Array names = list.As<Napi::Array>();
+  const Napi::Uint8Array flags = bytes.As<Napi::Uint8Array>();
   const uint32_t count = names.Length();
   if (env.IsExceptionPending()) return env.Undefined();
   if (flags.ElementLength() != count) {

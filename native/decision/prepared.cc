@@ -9,6 +9,9 @@
 namespace vmentry::decision {
 
 Result<PreparedDecision> PreparedDecision::Make(const StartRequest& request) {
+  if (request.boot_object >= request.objects.size()) {
+    return Error::Coded("ERR_INVALID_ARG_VALUE", "A start needs an object to boot from");
+  }
   VMENTRY_TRY(Gathered gathered, Gather(request));
   // Only the contexts are needed from here on.
   for (GatheredObject& object : gathered.objects) object.chain.members.clear();

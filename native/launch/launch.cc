@@ -329,6 +329,8 @@ Result<SpawnResult> Spawn(PreparedLaunch prepared, SpawnRequest request, const s
       Result<Child> started = StartChild(spec);
       if (started.ok()) {
         child = std::move(started).value();
+        // Grants that policy wants to see, and denials that are not enforced. As of a refusal: logged where it can be.
+        (void)decision::Audit(result.decision).ok();
         break;
       }
       // When the kernel refused because of a new policy, the new decision names the missing rule.

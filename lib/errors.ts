@@ -1,7 +1,8 @@
 // The error classes, and the one place where a native failure becomes an error of one of them.
 import { getSystemErrorMap } from 'node:util';
 import type { NativeErrorInfo } from '../types/native.js';
-import type { Decision } from '../types/public.js';
+import type { Check, Context, Decision } from '../types/public.js';
+import { refusingChecks } from './denial-message.js';
 
 /** Base of every error of this package that is not a misuse (`TypeError`, `RangeError`) or an abort. */
 export class VmEntrypointError extends Error {
@@ -12,6 +13,11 @@ export class VmEntrypointError extends Error {
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
+  }
+
+  /** All that is known about the failure besides its text, in one frozen object: for logs. */
+  get info(): Readonly<Record<string, unknown>> {
+    return Object.freeze({ ...this });
   }
 }
 
@@ -59,14 +65,40 @@ export class ContextError extends SelinuxError {
   override name = 'ContextError';
 }
 
-/** The policy refuses the start. Carries the whole decision. */
+/**
+ * The policy refuses the start. Carries the whole decision, and in the words of an AVC record the check that the
+ * message names: the first of those that refuse.
+ */
 export class AccessDeniedError extends SelinuxError {
   override name = 'AccessDeniedError';
   readonly decision: Decision;
+  /** Source context. */
+  readonly scontext: Context;
+  /** Target context. */
+  readonly tcontext: Context;
+  /** Object class. */
+  readonly tclass: string;
+  /** The permissions that were asked for; the name of the rule where policy names no domain. */
+  readonly requested: readonly string[];
+  /** Those of them that are refused. */
+  readonly denied: readonly string[];
+  /** Always false: what is denied and not enforced refuses nothing. */
+  readonly permissive: boolean;
+  /** The policy that refused: the sequence of the kernel's status page. */
+  readonly policySequence: number;
 
+  /** @param decision - One that refuses: it has a check that does */
   constructor(decision: Decision, message: string) {
     super('ERR_SELINUX_DENIED', message);
+    const check = refusingChecks(decision)[0] as Check;
     this.decision = decision;
+    this.scontext = check.source;
+    this.tcontext = check.target;
+    this.tclass = check.objectClass;
+    this.requested = check.requested;
+    this.denied = check.denied;
+    this.permissive = check.permissive;
+    this.policySequence = decision.policySequence;
   }
 }
 

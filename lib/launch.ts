@@ -76,7 +76,9 @@ function killUnseen({ process: child }: NativeSpawned): Promise<void> {
     try {
       child.onExit(() => resolve());
     } catch {
-      resolve(); // somebody else hears of the exit, or nobody can: native code reaps it
+      // It cannot be watched, or is watched already.
+      child.discard();
+      resolve();
     }
   });
 }
@@ -137,21 +139,22 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
   }
   const { signal } = setup;
 
+  const { channels } = emulator;
+  const userStdio = setup.stdio.length;
+  const stdio = [
+    ...setup.stdio,
+    ...channels.map((_, i): NativeStdioRequest => ({ target: userStdio + i, kind: 'socket' })),
+  ];
   const { handle, decision, images } = await untilAborted(
     signal,
-    () => native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path })),
+    // Takes descriptors over before it returns: from then on the caller may close its own.
+    () => native.launch.prepare(withoutPrototype({ ...start, emulatorPath: emulator.path, stdio })),
     { late: (prepared) => native.launch.discard(prepared.handle) },
   );
   const spawnargs: string[] = [];
   try {
     if (!decision.allowed) throw new AccessDeniedError(decision, denialMessage(decision));
 
-    const { channels } = emulator;
-    const userStdio = setup.request.stdio.length;
-    const stdio = [
-      ...setup.request.stdio,
-      ...channels.map((_, i): NativeStdioRequest => ({ target: userStdio + i, kind: 'socket' })),
-    ];
     const { targets, ...files } = assignDescriptors(images, Math.max(FIRST_IMAGE_DESCRIPTOR, stdio.length));
     const built: unknown = emulator.build({
       ...files,
@@ -168,7 +171,6 @@ export async function launch(options: LaunchOptions): Promise<VirtualMachine> {
         handle,
         withoutPrototype({
           ...setup.request,
-          stdio,
           arguments: spawnargs,
           imageTargets: targets,
           reopened: [...command.reopens],

@@ -1,7 +1,7 @@
 // The part of the options of launch() that is about the process: checked here, and put into the form that the
 // addon takes.
 import { fileURLToPath } from 'node:url';
-import type { NativeSpawnRequest, NativeStdioRequest } from '../types/native.js';
+import type { NativePrepareRequest, NativeSpawnRequest, NativeStdioRequest } from '../types/native.js';
 import type { LimitValue, ProcessOptions, ResourceLimit, ResourceName } from '../types/public.js';
 import {
   checkAbortSignal,
@@ -178,6 +178,8 @@ function normalizeIdentity(options: Record<string, unknown>): Identity {
 /** The checked options: what the addon takes, and what `launch` itself sees to once the VM runs. */
 export interface NormalizedProcess {
   readonly request: Omit<NativeSpawnRequest, 'arguments' | 'imageTargets' | 'reopened'>;
+  /** In {@link request}'s place in the call before: native code takes the descriptors over at once. */
+  readonly stdio: NativePrepareRequest['stdio'];
   readonly signal: AbortSignal | undefined;
   readonly killSignal: number;
   readonly timeout: number;
@@ -200,13 +202,13 @@ export function normalizeProcess(options: Record<string, unknown>): NormalizedPr
     request: {
       environment: normalizeEnvironment(options.env),
       cwd: normalizeDirectory(options.cwd),
-      stdio: normalizeStdio(options.stdio),
       detached,
       tied: onManagerExit === 'kill',
       rlimits: normalizeLimits(options.rlimits),
       ...normalizeIdentity(options),
       ...(cgroup !== undefined && { cgroup }),
     },
+    stdio: normalizeStdio(options.stdio),
     signal,
     killSignal: signalNumber('options.killSignal', killSignal),
     timeout,

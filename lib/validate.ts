@@ -113,8 +113,19 @@ export function withoutPrototype<T extends object>(value: T): T {
   return { __proto__: null, ...value } as T;
 }
 
+/**
+ * An AbortSignal, or what does as one (another realm's, a polyfill's). `aborted` alone, which Node looks at, does
+ * not: listening to it would fail later, when images are open.
+ */
 export function checkAbortSignal(name: string, value: unknown): asserts value is AbortSignal {
-  if (value === null || typeof value !== 'object' || !('aborted' in value)) {
+  const signal = value as Partial<AbortSignal> | null;
+  if (
+    signal === null ||
+    typeof signal !== 'object' ||
+    typeof signal.aborted !== 'boolean' ||
+    typeof signal.addEventListener !== 'function' ||
+    typeof signal.removeEventListener !== 'function'
+  ) {
     throw invalidArgType(name, 'an instance of AbortSignal', value);
   }
 }

@@ -120,6 +120,12 @@ export interface NativeManyResult {
   decide(index: number): Decision;
 }
 
+export interface NativePrepareRequest extends NativeStartRequest {
+  emulatorPath: string;
+  /** All of them. Descriptors are duplicated before `prepare` returns: their owner may close them at once. */
+  stdio: NativeStdioRequest[];
+}
+
 /** Opened, labelled and decided about, not yet started. Dropping it closes everything. */
 export type PreparedLaunchHandle = object;
 
@@ -141,7 +147,6 @@ export interface NativeSpawnRequest {
   arguments: string[];
   environment: string[];
   cwd?: string;
-  stdio: NativeStdioRequest[];
   /** Where each image member goes: the child's descriptor numbers, [image][member]; -1: nowhere. */
   imageTargets: number[][];
   detached: boolean;
@@ -181,13 +186,15 @@ export interface NativeProcess {
   takeSocket(index: number): number;
   /** Sends by pidfd; false when the process is gone. */
   kill(signal: number): boolean;
+  /** Kills it, and whether it is watched or not it is reaped. What was not taken is closed. */
+  discard(): void;
   ref(): void;
   unref(): void;
 }
 
 export interface NativeLaunchArea {
   /** Opens, labels, walks the chains and decides, off the event loop. A denial is a value. */
-  prepare(request: NativeStartRequest & { emulatorPath: string }): Promise<NativePreparedLaunch>;
+  prepare(request: NativePrepareRequest): Promise<NativePreparedLaunch>;
   /** Sockets, label re-read, clone, exec, verification, off the event loop. Consumes the handle. */
   spawn(handle: PreparedLaunchHandle, request: NativeSpawnRequest): Promise<NativeSpawnResult>;
   /** Closes what `prepare` opened; a `spawn` under way is given up (ERR_LAUNCH_CANCELLED). Idempotent. */

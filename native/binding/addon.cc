@@ -9,7 +9,11 @@ namespace vmentry::binding {
 namespace {
 
 void Initialize(const Napi::CallbackInfo& info) {
-  Environment::Of(info.Env()).SetErrorFactory(info[0].As<Napi::Function>());
+  if (info[0].IsFunction()) {
+    Environment::Of(info.Env()).SetErrorFactory(info[0].As<Napi::Function>());
+  } else {
+    Throw(info.Env(), Error::Coded("ERR_INVALID_ARG_TYPE", "There must be a function that makes errors"));
+  }
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {

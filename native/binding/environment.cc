@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "core/fault_injection.h"
 #include "core/signals_blocked.h"
 
 namespace vmentry::binding {
@@ -43,8 +44,8 @@ Napi::Promise Environment::Start(std::unique_ptr<Job> job, const char* thread_na
   };
   auto start = std::make_unique<Start>(Start{this, raw, thread_name});
   pthread_t thread;
-  int failed;
-  {
+  int failed = fault::Take("pthread_create");
+  if (failed == 0) {
     const AllSignalsBlocked blocked;
     // pthread_create instead of std::thread: without exceptions a refused thread (EAGAIN) would
     // abort the process.

@@ -4,6 +4,7 @@
 namespace vmentry::binding {
 
 Napi::Value Environment::MakeError(Napi::Env env, const Error& error) const {
+  if (error_factory_.IsEmpty()) return Napi::Error::New(env, error.message).Value();
   Napi::Object info = Napi::Object::New(env);
   // Node's sign: error.errno is negative.
   if (error.errno_value != 0) info.Set("errno", Napi::Number::New(env, -error.errno_value));

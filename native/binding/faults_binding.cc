@@ -53,6 +53,14 @@ Napi::Value LoadPolicy(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), failed);
 }
 
+// Loads a library and keeps it, so that whoever looks for the name it has inside finds this one.
+void Preload(const Napi::CallbackInfo& info) {
+  const std::string path = info[0].As<Napi::String>().Utf8Value();
+  if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    Napi::Error::New(info.Env(), dlerror()).ThrowAsJavaScriptException();
+  }
+}
+
 void SetAttributeDirectory(const Napi::CallbackInfo& info) {
   selinux::SetAttributeDirectoryForTesting(info[0].As<Napi::String>().Utf8Value());
 }
@@ -68,6 +76,7 @@ Napi::Object MakeFaults(Napi::Env env) {
   faults.Set("release", Napi::Function::New(env, Release, "release"));
   faults.Set("useLibrary", Napi::Function::New(env, UseLibrary, "useLibrary"));
   faults.Set("loadPolicy", Napi::Function::New(env, LoadPolicy, "loadPolicy"));
+  faults.Set("preload", Napi::Function::New(env, Preload, "preload"));
   faults.Set("setAttributeDirectory", Napi::Function::New(env, SetAttributeDirectory, "setAttributeDirectory"));
   return faults;
 }

@@ -25,11 +25,16 @@ namespace {
 // Random: tells our externals from those of other addons.
 constexpr napi_type_tag kHandleTag = {0x5d0c1e8a7b2f4396, 0x9e41c7d05a63b8f2};
 
+struct Prepared {
+  launch::PreparedLaunch launch;
+  std::vector<launch::StdioEntry> stdio;
+};
+
 // A launch between prepare and spawn. JS holds it by an external; a running spawn holds it too.
 struct Handle {
   std::atomic<bool> cancelled{false};
   std::mutex mutex;
-  std::unique_ptr<launch::PreparedLaunch> prepared;  // LOCKED(mutex); empty: spawned or discarded
+  std::unique_ptr<Prepared> prepared;  // LOCKED(mutex); empty: spawned or discarded
 };
 using SharedHandle = std::shared_ptr<Handle>;
 
@@ -91,31 +96,62 @@ Napi::Object ImageToJs(Napi::Env env, const decision::GatheredObject& object, bo
   return image;
 }
 
-Napi::Value PreparedToJs(Napi::Env env, launch::PreparedLaunch prepared) {
+// Every descriptor that JS names by number is duplicated before JS runs on: its owner may close it at once, and
+// somebody else get the number, as with child_process.spawn.
+Result<std::vector<launch::StdioEntry>> StdioFromJs(const Napi::Value& js) {
+  std::vector<launch::StdioEntry> entries;
+  Reader reader(js);
+  for (Reader& entry : reader.Objects("stdio")) {
+    launch::StdioEntry& parsed = entries.emplace_back();
+    parsed.target = entry.Integer("target");
+    parsed.kind = entry.OneOf<launch::StdioEntry::Kind>("kind", {{"ignore", launch::StdioEntry::Kind::kIgnore},
+                                                                 {"socket", launch::StdioEntry::Kind::kSocket},
+                                                                 {"fd", launch::StdioEntry::Kind::kFd}});
+    if (parsed.kind == launch::StdioEntry::Kind::kFd) {
+      const int fd = entry.Integer("fd");
+      if (entry.complete()) {
+        VMENTRY_TRY(parsed.source, sys::DupCloexec(fd));
+      }
+    }
+    reader.Merge(entry);
+  }
+  if (!reader.complete()) return Error::Coded("ERR_INVALID_ARG_TYPE", "Not a launch request");
+  return entries;
+}
+
+Napi::Value PreparedToJs(Napi::Env env, Prepared prepared) {
+  const launch::PreparedLaunch& launch = prepared.launch;
   Napi::Object result = Napi::Object::New(env);
-  result.Set("decision", DecisionToJs(env, prepared.decision));
+  result.Set("decision", DecisionToJs(env, launch.decision));
   Napi::Array images = Napi::Array::New(env);
-  for (uint32_t i = 0; i < prepared.gathered.objects.size(); ++i) {
-    const decision::GatheredObject& object = prepared.gathered.objects[i];
-    images.Set(i, ImageToJs(env, object, object.first_question == prepared.gathered.question.boot_object));
+  for (uint32_t i = 0; i < launch.gathered.objects.size(); ++i) {
+    const decision::GatheredObject& object = launch.gathered.objects[i];
+    images.Set(i, ImageToJs(env, object, object.first_question == launch.gathered.question.boot_object));
   }
   result.Set("images", images);
   const auto handle = std::make_shared<Handle>();
-  handle->prepared = std::make_unique<launch::PreparedLaunch>(std::move(prepared));
+  handle->prepared = std::make_unique<Prepared>(std::move(prepared));
   result.Set("handle", HandleToJs(env, handle));
   return result;
 }
 
 Napi::Value Prepare(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  Result<decision::StartRequest> parsed = StartRequestFromJs(info[0]);
-  if (!parsed.ok()) return Throw(env, parsed.error());
-  const auto request = std::make_shared<decision::StartRequest>(std::move(parsed).value());
+  Result<decision::StartRequest> read = StartRequestFromJs(info[0]);
+  if (!read.ok()) return Throw(env, read.error());
+  const auto request = std::make_shared<decision::StartRequest>(std::move(read).value());
   Result<std::vector<UniqueFd>> taken = TakeDescriptors(request.get());
   if (!taken.ok()) return Throw(env, taken.error());
   const auto descriptors = std::make_shared<std::vector<UniqueFd>>(std::move(taken).value());
-  return RunJob<launch::PreparedLaunch>(
-      env, "vm-prepare", [request, descriptors](const std::atomic<bool>&) { return launch::Prepare(*request); },
+  Result<std::vector<launch::StdioEntry>> parsed = StdioFromJs(info[0]);
+  if (!parsed.ok()) return Throw(env, parsed.error());
+  const auto stdio = std::make_shared<std::vector<launch::StdioEntry>>(std::move(parsed).value());
+  return RunJob<Prepared>(
+      env, "vm-prepare",
+      [request, descriptors, stdio](const std::atomic<bool>&) -> Result<Prepared> {
+        VMENTRY_TRY(launch::PreparedLaunch prepared, launch::Prepare(*request));
+        return Prepared{std::move(prepared), std::move(*stdio)};
+      },
       PreparedToJs);
 }
 
@@ -146,20 +182,6 @@ Result<launch::SpawnRequest> SpawnRequestFromJs(const Napi::Value& js) {
     for (const Napi::Value& target : reader.ArrayFrom(members)) targets.push_back(reader.IntegerFrom(target));
   }
   for (const Napi::Value& target : reader.Array("reopened")) request.reopened.push_back(reader.IntegerFrom(target));
-  for (Reader& entry : reader.Objects("stdio")) {
-    launch::StdioEntry& parsed = request.stdio.emplace_back();
-    parsed.target = entry.Integer("target");
-    parsed.kind = entry.OneOf<launch::StdioEntry::Kind>("kind", {{"ignore", launch::StdioEntry::Kind::kIgnore},
-                                                                 {"socket", launch::StdioEntry::Kind::kSocket},
-                                                                 {"fd", launch::StdioEntry::Kind::kFd}});
-    if (parsed.kind == launch::StdioEntry::Kind::kFd) {
-      const int fd = entry.Integer("fd");
-      if (entry.complete()) {
-        VMENTRY_TRY(parsed.source, sys::DupCloexec(fd));
-      }
-    }
-    reader.Merge(entry);
-  }
   if (!reader.complete()) return Error::Coded("ERR_INVALID_ARG_TYPE", "Not a launch request");
   return request;
 }
@@ -190,18 +212,19 @@ Napi::Value Spawn(const Napi::CallbackInfo& info) {
   Result<launch::SpawnRequest> parsed = SpawnRequestFromJs(info[1]);
   if (!parsed.ok()) return Throw(env, parsed.error());
   auto request = std::make_shared<launch::SpawnRequest>(std::move(parsed).value());
-  std::shared_ptr<launch::PreparedLaunch> prepared;
+  std::shared_ptr<Prepared> prepared;
   {
     std::lock_guard lock(handle->mutex);
     prepared = std::move(handle->prepared);
   }
   if (!prepared) return Throw(env, Error::Coded("ERR_CLOSED", "This launch was spawned or discarded already"));
+  request->stdio = std::move(prepared->stdio);
   const bool tied = request->tied;
   return RunJob<launch::SpawnResult>(
       env, "vm-launch",
       // `cancelled` of the job is set when the environment goes away, the handle's when the caller gives up.
       [handle, prepared, request](const std::atomic<bool>& ended) {
-        return launch::Spawn(std::move(*prepared), std::move(*request), [&] {
+        return launch::Spawn(std::move(prepared->launch), std::move(*request), [&] {
           return ended.load(std::memory_order_relaxed) || handle->cancelled.load(std::memory_order_relaxed);
         });
       },

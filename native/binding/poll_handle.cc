@@ -19,7 +19,8 @@ Result<std::shared_ptr<PollHandle>> PollHandle::Start(napi_env env, UniqueFd fd,
   // Asynchronous, because an environment must not end before libuv has let go.
   napi_add_async_cleanup_hook(env, OnTeardown, self.get(), &self->hook_);
   self->Unref();
-  failed = uv_poll_start(&self->poll_, UV_READABLE, OnReadable);
+  failed = -fault::Take("uv_poll_start");
+  if (failed == 0) failed = uv_poll_start(&self->poll_, UV_READABLE, OnReadable);
   if (failed != 0) {
     self->Close();
     return Error::System("uv_poll_start", -failed);

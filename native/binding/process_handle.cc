@@ -26,6 +26,7 @@ class ProcessHandle : public std::enable_shared_from_this<ProcessHandle> {
 
   void OnExit(Napi::Env env, Napi::Function callback);
   bool Kill(Napi::Env env, int signal);
+  void Discard();
   // The caller's end of stdio entry `index`, which is the caller's to close from now on; -1: none.
   int TakeSocket(size_t index) { return index < sockets_.size() ? sockets_[index].Release() : -1; }
   void Ref() {
@@ -64,6 +65,10 @@ class ProcessHandle : public std::enable_shared_from_this<ProcessHandle> {
 };
 
 void ProcessHandle::OnExit(Napi::Env env, Napi::Function callback) {
+  if (!callback.IsFunction()) {
+    Throw(env, Error::Coded("ERR_INVALID_ARG_TYPE", "There must be a function to call"));
+    return;
+  }
   if (child_.pidfd() < 0) {
     Throw(env, Error::Coded("ERR_BUSY", "onExit was called already"));
     return;
@@ -94,10 +99,22 @@ bool ProcessHandle::Kill(Napi::Env env, int signal) {
   return false;
 }
 
+void ProcessHandle::Discard() {
+  sockets_.clear();
+  if (pidfd_.valid()) {
+    (void)sys::PidfdSendSignal(pidfd_.get(), SIGKILL);
+  } else {
+    child_ = launch::Child();
+    tie_ = launch::Tie();
+  }
+}
+
 bool ProcessHandle::CheckExit(const std::shared_ptr<Watch>& watch) {
   const Result<sys::ExitState> reaped = sys::WaitPidfd(pidfd_.get(), false);
   if (reaped.ok() && !reaped.value().exited) return true;
-  // An error (ECHILD) means that somebody else in this process reaped it: it has ended, and how is not known.
+  // An error (ECHILD) means that somebody else in this process reaped it: it has ended, and how is not known. Should it
+  // be another, the reaper tries once more.
+  if (!reaped.ok()) launch::Reaper::Adopt(std::move(pidfd_), std::move(tie_));
   const sys::ExitState state = reaped.ok() ? reaped.value() : sys::ExitState{};
   const Napi::Env env = watch->callback.Env();
   const Napi::HandleScope scope(env);
@@ -139,6 +156,8 @@ Napi::Object MakeProcessHandle(Napi::Env env, launch::Spawned spawned) {
                                   return Napi::Number::New(info.Env(), handle->TakeSocket(index));
                                 },
                                 "takeSocket"));
+  process.Set("discard", Napi::Function::New(
+                             env, [handle](const Napi::CallbackInfo&) { handle->Discard(); }, "discard"));
   process.Set("ref", Napi::Function::New(
                          env, [handle](const Napi::CallbackInfo&) { handle->Ref(); }, "ref"));
   process.Set("unref", Napi::Function::New(

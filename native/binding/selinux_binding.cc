@@ -312,6 +312,8 @@ Value SecuritySetBooleanList(const CallbackInfo& info) {
 // Calls `changed` after each notice; the object returned has `close`.
 Value OpenPolicyEvents(const CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  if (!info[0].IsFunction())
+    return Throw(env, Error::Coded("ERR_INVALID_ARG_TYPE", "There must be a function to call"));
   Result<UniqueFd> socket = selinux::OpenPolicyEvents();
   if (!socket.ok()) return Throw(env, socket.error());
   const int fd = socket.value().get();

@@ -23,6 +23,7 @@
 #include "core/system_calls.h"
 #include "launch/child_status.h"
 #include "launch/reaper.h"
+#include "selinux/thread_attributes.h"
 
 #ifndef F_SETSIG
 #define F_SETSIG 10
@@ -335,6 +336,10 @@ Result<Child> StartChild(const ChildSpec& spec) {
   UniqueFd procfs;
   if (!spec.exec_context.empty()) {
     VMENTRY_TRY(procfs, OpenProcfs());
+#ifdef VMENTRY_FAULTS
+    const std::string directory = selinux::AttributeDirectoryForTesting();
+    if (!directory.empty()) procfs.Reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+#endif
   }
   VMENTRY_TRY(const MappedMemory stack, MakeStack());
 

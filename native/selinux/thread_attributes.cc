@@ -38,11 +38,6 @@ const char* FileNameOf(ThreadAttribute attribute) {
 #ifdef VMENTRY_FAULTS
 std::mutex g_directory_mutex;
 std::string* g_directory_for_testing = nullptr;  // LOCKED(g_directory_mutex)
-
-std::string DirectoryForTesting() {
-  std::lock_guard lock(g_directory_mutex);
-  return g_directory_for_testing != nullptr ? *g_directory_for_testing : "";
-}
 #endif
 
 Result<UniqueFd> OpenProcFile(const std::string& relative, int flags) {
@@ -53,7 +48,7 @@ Result<UniqueFd> OpenProcFile(const std::string& relative, int flags) {
 
 Result<UniqueFd> OpenThreadAttribute(ThreadAttribute attribute, int flags) {
 #ifdef VMENTRY_FAULTS
-  if (const std::string directory = DirectoryForTesting(); !directory.empty()) {
+  if (const std::string directory = AttributeDirectoryForTesting(); !directory.empty()) {
     return sys::OpenAt(AT_FDCWD, directory + "/" + FileNameOf(attribute), flags);
   }
 #endif
@@ -86,7 +81,7 @@ std::string PathOf(ThreadAttribute attribute) { return std::string("/proc/thread
 Status WriteAttribute(ThreadAttribute attribute, int fd, std::string_view context) {
 #ifdef VMENTRY_FAULTS
   // A plain file keeps what is longer than the new value. (A device, EINVAL, keeps nothing.)
-  if (!DirectoryForTesting().empty() && ::ftruncate(fd, 0) != 0 && errno != EINVAL)
+  if (!AttributeDirectoryForTesting().empty() && ::ftruncate(fd, 0) != 0 && errno != EINVAL)
     return Error::System("ftruncate", errno);
 #endif
   // A write of nothing clears, as setexeccon(NULL) of libselinux does it.
@@ -122,6 +117,11 @@ void SetAttributeDirectoryForTesting(const std::string& directory) {
   delete g_directory_for_testing;
   g_directory_for_testing = directory.empty() ? nullptr : new std::string(directory);
 }
+
+std::string AttributeDirectoryForTesting() {
+  std::lock_guard lock(g_directory_mutex);
+  return g_directory_for_testing != nullptr ? *g_directory_for_testing : "";
+}
 #endif
 
 Result<std::string> ReadThreadAttribute(ThreadAttribute attribute) {
@@ -144,7 +144,7 @@ Result<std::string> ReadProcessContext(pid_t pid) {
   VMENTRY_CHECK(RequireEnabled());
   const std::string relative = std::to_string(pid) + "/attr/current";
 #ifdef VMENTRY_FAULTS
-  const std::string directory = DirectoryForTesting();
+  const std::string directory = AttributeDirectoryForTesting();
   Result<UniqueFd> file =
       directory.empty() ? OpenProcFile(relative, O_RDONLY) : sys::OpenAt(AT_FDCWD, directory + "/process", O_RDONLY);
 #else

@@ -62,8 +62,10 @@ class ScopedThreadAttribute {
 #ifdef VMENTRY_FAULTS
 // Files of `directory` named current, prev, exec, … stand in for the calling thread's attributes,
 // and its file `process` for every other process's context; empty goes back to the kernel's. For
-// tests of the logic on hosts without SELinux.
+// tests of the logic on hosts without SELinux. A launched child writes its context to `thread-self/attr/exec`
+// below it.
 void SetAttributeDirectoryForTesting(const std::string& directory);
+std::string AttributeDirectoryForTesting();
 #endif
 
 }  // namespace vmentry::selinux

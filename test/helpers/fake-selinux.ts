@@ -70,6 +70,10 @@ export interface FakeSelinux {
   setProcess(pid: number, context: string): void;
   /** This process's context from now on. */
   setContext(context: string): void;
+  /** What the kernel says about every process that is launched: the test has to know what it would be. */
+  setLaunched(context: string): void;
+  /** What a child that was launched since the last call wrote to its exec attribute; '' for nothing. */
+  takeExecContext(): string;
   /** Removes the directory. */
   stop(): void;
 }
@@ -80,7 +84,7 @@ export function startFakeSelinux(options: FakeOptions = {}): FakeSelinux {
   const write = (name: string, text: string | Buffer): void => writeFileSync(join(directory, name), text);
   const attributes = join(directory, 'attr');
   mkdirSync(join(directory, 'processes'));
-  mkdirSync(attributes);
+  mkdirSync(join(attributes, 'thread-self/attr'), { recursive: true });
   const setContext = (context: string): void => {
     write('context', context);
     write('attr/current', context);
@@ -89,6 +93,7 @@ export function startFakeSelinux(options: FakeOptions = {}): FakeSelinux {
   write('file_contexts', readFileSync(join(root, 'test/fixtures/policy/file_contexts')));
   write('enforcing', options.enforcing === false ? '0' : '1');
   for (const name of ['exec', 'fscreate', 'sockcreate', 'keycreate', 'prev']) write(`attr/${name}`, '');
+  write('attr/thread-self/attr/exec', '');
   setContext(options.context ?? 'user_u:user_r:launcher_t:s0-s0:c0.c7');
   if (options.notices) mkdirSync(join(directory, 'events'));
   if (options.disabled) write('disabled', '');
@@ -104,6 +109,12 @@ export function startFakeSelinux(options: FakeOptions = {}): FakeSelinux {
     },
     setProcess: (pid, context) => write(`processes/${pid}`, context),
     setContext,
+    setLaunched: (context) => write('attr/process', context),
+    takeExecContext(): string {
+      const context = readFileSync(join(attributes, 'thread-self/attr/exec'), 'utf8');
+      write('attr/thread-self/attr/exec', '');
+      return context;
+    },
     stop: () => rmSync(directory, { recursive: true, force: true }),
   };
 }

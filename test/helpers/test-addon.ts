@@ -22,6 +22,8 @@ export interface Faults {
   useLibrary(path: string): void;
   /** Loads a binary policy into the stand-in for libselinux, as into a kernel: 0 or a positive errno. */
   loadPolicy(image: Buffer): number;
+  /** Loads a shared library before the code under test looks for the name it has inside. */
+  preload(path: string): void;
   /** Files of this directory stand in for /proc/thread-self/attr; '' ends that. */
   setAttributeDirectory(path: string): void;
 }
@@ -37,6 +39,9 @@ export const addon = require(testAddon) as NativeAddon & { readonly faults: Faul
 export const faults: Faults = addon.faults;
 /** The fake libselinux of test/native/, which answers from a policy through libsepol. */
 export const fakeLibrary: string = `${root}${directory}/libselinux_fake.so`;
+
+/** A libaudit that writes its records to the file FAKE_AUDIT_LOG. */
+export const fakeAudit: string = `${root}${directory}/libaudit_fake.so`;
 
 const shipped = require.resolve(shippedAddon);
 require.cache[shipped] = Object.assign(Object.create(null), {

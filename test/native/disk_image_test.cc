@@ -22,6 +22,7 @@
 #include "core/system_calls.h"
 #include "disk/image.h"
 #include "disk_testing.h"
+#include "skipping.h"
 
 using namespace disk_testing;
 using vmentry::Result;
@@ -44,8 +45,35 @@ constexpr const char* kLabel = "system_u:object_r:image_t:s0:c1,c2";
 
 bool CanLabel() {
   static const bool can = CanSetAnyLabel();
-  if (!can) MESSAGE("labels cannot be set here (needs root and a kernel without SELinux): left out");
   return can;
+}
+doctest::skip WithoutLabels() {
+  return skipping::Without(CanLabel(), "labels cannot be set here: needs root, and a kernel without SELinux");
+}
+
+bool HasLeases() {
+  const TempDirectory directory;
+  WriteFile(directory / "probe", "x");
+  const UniqueFd file(::open((directory / "probe").c_str(), O_RDWR | O_CLOEXEC));
+  return ::fcntl(file.get(), F_SETLEASE, F_WRLCK) == 0;
+}
+
+// Empty where it cannot be done.
+std::string AttachLoopDevice(const std::string& path) {
+  std::FILE* const pipe = ::popen(("losetup --find --show '" + path + "' 2>/dev/null").c_str(), "r");
+  std::array<char, 64> line = {};
+  const bool attached = std::fgets(line.data(), line.size(), pipe) != nullptr;
+  ::pclose(pipe);
+  return attached ? std::string(line.data(), std::strcspn(line.data(), "\n")) : std::string();
+}
+bool DetachLoopDevice(const std::string& device) {
+  return ::system(("losetup --detach '" + device + "'").c_str()) == 0;
+}
+bool HasLoopDevices() {
+  const TempDirectory directory;
+  WriteFile(directory / "probe", std::string(1 << 20, 'x'));
+  const std::string device = AttachLoopDevice(directory / "probe");
+  return !device.empty() && DetachLoopDevice(device);
 }
 
 std::string Read(int fd) {
@@ -203,8 +231,8 @@ TEST_CASE("a member whose descriptor does not lead to the pinned file is refused
   CHECK(Outcome(VerifyLabel(member, Labels::kOptional)) == "ERR_DISK_CHANGED");
 }
 
-TEST_CASE("labels: read when pinned, read again before the exec") {
-  if (!CanLabel()) return;
+TEST_CASE("labels: read when pinned, read again before the exec" * WithoutLabels()) {
+  REQUIRE(CanLabel());
   const TempDirectory directory;
   WriteFile(directory / "disk", "content");
   const auto unlabelled = OpenRaw(directory / "disk", Labels::kRequired);
@@ -241,8 +269,8 @@ TEST_CASE("labels: read when pinned, read again before the exec") {
   CHECK(Outcome(OpenRaw(directory / "disk", Labels::kRequired)) == "ERR_DISK_UNLABELED");
 }
 
-TEST_CASE("labels: optional where enforcement is off, and appearing ones are a change") {
-  if (!CanLabel()) return;
+TEST_CASE("labels: optional where enforcement is off, and appearing ones are a change" * WithoutLabels()) {
+  REQUIRE(CanLabel());
   const TempDirectory directory;
   WriteFile(directory / "disk", "content");
   auto chain = OpenRaw(directory / "disk", Labels::kOptional);
@@ -256,8 +284,8 @@ TEST_CASE("labels: optional where enforcement is off, and appearing ones are a c
   CHECK(Outcome(VerifyLabel(member, Labels::kOptional)) == "ERR_DISK_CHANGED");
 }
 
-TEST_CASE("labels: what is not one word is none") {
-  if (!CanLabel()) return;
+TEST_CASE("labels: what is not one word is none" * WithoutLabels()) {
+  REQUIRE(CanLabel());
   const TempDirectory directory;
   WriteFile(directory / "disk", "x");
   for (const std::string_view label :
@@ -268,8 +296,8 @@ TEST_CASE("labels: what is not one word is none") {
   }
 }
 
-TEST_CASE("labels: every member of a chain needs one") {
-  if (!CanLabel()) return;
+TEST_CASE("labels: every member of a chain needs one" * WithoutLabels()) {
+  REQUIRE(CanLabel());
   const TempDirectory directory;
   WriteFile(directory / "data", "x");
   WriteFile(directory / "base", "x");
@@ -287,7 +315,8 @@ TEST_CASE("labels: every member of a chain needs one") {
   }
 }
 
-TEST_CASE("the holder of a lease cannot keep us waiting") {
+TEST_CASE("the holder of a lease cannot keep us waiting" *
+          skipping::Without(HasLeases(), "this file system has no leases")) {
   const TempDirectory directory;
   WriteFile(directory / "disk", BuildImage({}));
   int ready[2];
@@ -306,34 +335,24 @@ TEST_CASE("the holder of a lease cannot keep us waiting") {
   REQUIRE(::read(ready[0], &held, 1) == 1);
   ::close(ready[0]);
   ::close(ready[1]);
+  CHECK(held == 'y');
   const auto start = std::chrono::steady_clock::now();
-  if (held == 'y') {
-    auto chain = OpenRaw(directory / "disk");
-    REQUIRE(Outcome(chain) == "ok");
-    CHECK(Outcome(OpenForUse(&chain.value())) == "errno " + std::to_string(EWOULDBLOCK));
-    CHECK(Outcome(OpenChain(Qcow2(directory / "disk"), Labels::kOptional)) == "errno " + std::to_string(EWOULDBLOCK));
-  } else {
-    MESSAGE("this file system has no leases: left out");
-  }
+  auto chain = OpenRaw(directory / "disk");
+  CHECK(Outcome(chain) == "ok");
+  if (chain.ok()) CHECK(Outcome(OpenForUse(&chain.value())) == "errno " + std::to_string(EWOULDBLOCK));
+  CHECK(Outcome(OpenChain(Qcow2(directory / "disk"), Labels::kOptional)) == "errno " + std::to_string(EWOULDBLOCK));
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
   ::kill(holder, SIGKILL);
   ::waitpid(holder, nullptr, 0);
 }
 
-TEST_CASE("block devices") {
+TEST_CASE("block devices" * skipping::Without(HasLoopDevices(), "no loop device can be attached here")) {
   const TempDirectory directory;
   std::vector<uint8_t> image = BuildImage({});
   image.resize(1 << 20);
   WriteFile(directory / "backing", image);
-  std::FILE* pipe = ::popen(("losetup --find --show '" + (directory / "backing") + "' 2>/dev/null").c_str(), "r");
-  std::array<char, 64> line = {};
-  const bool attached = std::fgets(line.data(), line.size(), pipe) != nullptr;
-  ::pclose(pipe);
-  if (!attached) {
-    MESSAGE("no loop device can be attached here: left out");
-    return;
-  }
-  const std::string device(line.data(), std::strcspn(line.data(), "\n"));
+  const std::string device = AttachLoopDevice(directory / "backing");
+  REQUIRE(!device.empty());
   for (const Format format : {Format::kRaw, Format::kQcow2}) {
     ImageRequest request = Raw(device);
     request.format = format;
@@ -349,14 +368,15 @@ TEST_CASE("block devices") {
   // One device under two nodes is one storage.
   struct stat status;
   REQUIRE(::stat(device.c_str(), &status) == 0);
-  if (::mknod((directory / "node").c_str(), S_IFBLK | 0600, status.st_rdev) == 0) {
+  CHECK(::mknod((directory / "node").c_str(), S_IFBLK | 0600, status.st_rdev) == 0);
+  {
     const UniqueFd write(::open(device.c_str(), O_RDWR | O_CLOEXEC));
     const std::vector<uint8_t> loop = Build(WithBacking(directory / "node", "raw"));
     CHECK(::pwrite(write.get(), loop.data(), loop.size(), 0) == static_cast<ssize_t>(loop.size()));
     ImageRequest request = Qcow2(device);
     CHECK(Outcome(OpenChain(request, Labels::kOptional)) == "ERR_DISK_BACKING_CHAIN");
   }
-  CHECK(::system(("losetup --detach '" + device + "'").c_str()) == 0);
+  CHECK(DetachLoopDevice(device));
 }
 
 TEST_CASE("every system call of a whole start, made to fail") {

@@ -25,6 +25,7 @@
 #include "launch/child_status.h"
 #include "launch/descriptors.h"
 #include "launch/tie.h"
+#include "skipping.h"
 
 using namespace vmentry;
 using namespace vmentry::launch;
@@ -226,8 +227,8 @@ TEST_CASE("a limit below the numbers of the descriptors does not stop them from 
   CHECK(DescriptorsOf(RunProbe(spec).report).count(500) == 1);
 }
 
-TEST_CASE("user, group and groups change in the child only, and this process stays dumpable") {
-  if (::geteuid() != 0) return;
+TEST_CASE("user, group and groups change in the child only, and this process stays dumpable" *
+          skipping::Where(::geteuid() != 0, "only root may change them")) {
   REQUIRE(::prctl(PR_GET_DUMPABLE) == 1);
   // Readable by the other user, which the build directory need not be.
   ChildSpec spec;
@@ -337,8 +338,8 @@ TEST_CASE("a script, a directory and a missing interpreter are errors of the exe
   CHECK(HasNoChild());
 }
 
-TEST_CASE("without SELinux a context cannot be set, and then nothing is started") {
-  if (::access("/sys/fs/selinux/enforce", F_OK) == 0) return;
+TEST_CASE("without SELinux a context cannot be set, and then nothing is started" *
+          skipping::Where(skipping::SelinuxHost(), "a host with SELinux")) {
   const UniqueFd program = OpenProgram("/bin/true");
   ChildSpec spec;
   spec.executable = program.get();
@@ -350,7 +351,9 @@ TEST_CASE("without SELinux a context cannot be set, and then nothing is started"
   CHECK(HasNoChild());
 }
 
-TEST_CASE("every step of the child, made to fail, is reported, and leaves no process and no descriptor") {
+// In the lab launch_spawn_test does it.
+TEST_CASE("every step of the child, made to fail, is reported, and leaves no process and no descriptor" *
+          skipping::Where(skipping::SelinuxHost(), "a host with SELinux")) {
   const UniqueFd program = OpenProgram("/bin/true");
   const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
   const UniqueFd procs = NewFile();  // takes the write that a cgroup takes
@@ -364,7 +367,6 @@ TEST_CASE("every step of the child, made to fail, is reported, and leaves no pro
   spec.cgroup_procs = procs.get();
   spec.set_groups = spec.set_gid = spec.set_uid = ::geteuid() == 0;
   spec.hold = true;
-  if (::access("/sys/fs/selinux/enforce", F_OK) == 0) return;  // the lab's launch test does it there
 
   Tie tie = Tie::Make().value();
   spec.tie[0] = tie.first();

@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/fault_injection.h"
@@ -21,6 +24,7 @@
 #include "launch/child_status.h"
 #include "launch/launch.h"
 #include "selinux/state.h"
+#include "skipping.h"
 
 using namespace vmentry;
 using namespace vmentry::launch;
@@ -87,12 +91,55 @@ size_t OpenDescriptors() {
 
 bool HasNoChild() { return ::waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD; }
 
-bool Unlabelled() { return !Labelled() && ::access("/sys/fs/selinux/enforce", F_OK) == 0; }
+doctest::skip WithoutLabels() {
+  return skipping::Where(!Labelled() && skipping::SelinuxHost(),
+                         "a host with SELinux, and VMENTRY_LAUNCH_IMAGE is not set");
+}
+
+// What the kernel says of a process; nothing where it has no SELinux.
+std::string ContextOf(pid_t pid) {
+  const UniqueFd file(::open(("/proc/" + std::to_string(pid) + "/attr/current").c_str(), O_RDONLY | O_CLOEXEC));
+  char context[4096];
+  const ssize_t size = ::read(file.get(), context, sizeof context);
+  if (size <= 0) return {};
+  return std::string(context, ::strnlen(context, static_cast<size_t>(size)));
+}
+
+// A failure of these means less, and never a VM in another context: where enforcement is off labels are not asked
+// about, and the program is not held where the kernel might not let it go on.
+std::set<std::string> Harmless() {
+  return Labelled() ? std::set<std::string>{} : std::set<std::string>{"fgetxattr", "getxattr", "is_selinux_enabled"};
+}
+
+unsigned TimesCalled(const std::string& name) {
+  for (const fault::Seen& seen : fault::Calls()) {
+    if (seen.name == name) return seen.count;
+  }
+  return 0;
+}
+
+// How the error of a launch calls the call that fault injection knows by `name`.
+bool IsReportedAs(const std::string& name, const std::string& syscall) {
+  static const std::map<std::string, std::set<std::string>> others = {
+      {"reopen", {"openat"}},
+      {"getxattr", {"fgetxattr"}},
+      {"child:tie", {"fcntl"}},
+      {"child:hold", {"socketpair", "fcntl"}},
+      {"child:ambient", {"prctl"}},
+      {"child:cgroup", {"write cgroup.procs"}},
+      {"child:sigmask", {"rt_sigprocmask"}},
+      {"child:exec-context-open", {"openat2 /proc/thread-self/attr/exec"}},
+      {"child:exec-context-write", {"write /proc/thread-self/attr/exec"}},
+  };
+  const auto found = others.find(name);
+  if (found != others.end()) return found->second.contains(syscall);
+  constexpr std::string_view kChild = "child:";
+  return syscall == (name.starts_with(kChild) ? name.substr(kChild.size()) : name);
+}
 
 }  // namespace
 
-TEST_CASE("a launch gives a running process, verified, with what it was given") {
-  if (Unlabelled()) return;
+TEST_CASE("a launch gives a running process, verified, with what it was given" * WithoutLabels()) {
   const size_t before = OpenDescriptors();
   {
     Result<SpawnResult> result = Launch();
@@ -116,8 +163,7 @@ TEST_CASE("a launch gives a running process, verified, with what it was given") 
   CHECK(OpenDescriptors() == before);
 }
 
-TEST_CASE("given up by its caller, at every point where it looks") {
-  if (Unlabelled()) return;
+TEST_CASE("given up by its caller, at every point where it looks" * WithoutLabels()) {
   const size_t before = OpenDescriptors();
   for (int at = 0; at < 3; ++at) {
     int looked = 0;
@@ -132,20 +178,25 @@ TEST_CASE("given up by its caller, at every point where it looks") {
   CHECK(OpenDescriptors() == before);
 }
 
-TEST_CASE("every call of a launch, made to fail: no process, no descriptor, and the next launch works") {
-  if (Unlabelled()) return;
+TEST_CASE("every call of a launch, made to fail: the right error, no process, no descriptor, and the next one works" *
+          WithoutLabels()) {
   fault::Clear();
+  std::vector<fault::Seen> calls;
+  std::string context;
   {
     Result<SpawnResult> result = Launch();
+    calls = fault::Calls();
     REQUIRE(result.ok());
+    context = result.value().spawned->context;
+    CHECK(ContextOf(result.value().spawned->child.pid()) == context);
     CHECK(result.value().spawned->child.KillAndReap().ok());
   }
-  const std::vector<fault::Seen> calls = fault::Calls();
   CHECK(Launch().ok());  // dropped: starts the reaper, which keeps a descriptor of its own
   while (!HasNoChild()) ::usleep(5000);
   ::usleep(50'000);
   const size_t before = OpenDescriptors();
-  size_t failed = 0, survived = 0;
+  std::set<std::string> survived;
+  size_t failed = 0;
   for (const auto& [name, count] : calls) {
     for (unsigned call = 0; call < count; ++call) {
       CAPTURE(name);
@@ -154,26 +205,41 @@ TEST_CASE("every call of a launch, made to fail: no process, no descriptor, and 
       fault::Arm(name.c_str(), call, EDOM);
       {
         Result<SpawnResult> result = Launch();
+        // It polls, so the number of calls is not the same every time.
+        const bool reached = TimesCalled(name) > call;
         fault::Clear();  // what follows is not the launch
-        // Without effect where a failure only means less: labels that are not asked about.
-        if (result.ok()) CHECK(result.value().spawned->child.KillAndReap().ok());
-        ++(result.ok() ? survived : failed);
+        if (result.ok()) {
+          if (reached) survived.insert(name);
+          REQUIRE(result.value().spawned);
+          CHECK(result.value().spawned->context == context);
+          CHECK(ContextOf(result.value().spawned->child.pid()) == context);
+          CHECK(result.value().spawned->child.KillAndReap().ok());
+        } else {
+          ++failed;
+          const Error& error = result.error();
+          CHECK(error.errno_value == EDOM);
+          CHECK_MESSAGE(IsReportedAs(name, error.syscall), error.syscall);
+          const bool in_child = name.starts_with("child:");
+          CHECK(error.code == (!in_child                            ? ""
+                               : name.starts_with("child:exec-con") ? "ERR_LAUNCH_CONTEXT"
+                                                                    : "ERR_LAUNCH_EXEC"));
+        }
       }
-      fault::Clear();
       // The reaper closes after it has reaped.
       for (int i = 0; i < 400 && (!HasNoChild() || OpenDescriptors() != before); ++i) ::usleep(5000);
       REQUIRE(HasNoChild());
       REQUIRE(OpenDescriptors() == before);
     }
   }
-  MESSAGE(failed << " failures, " << survived << " without effect, of " << calls.size() << " calls by name");
+  MESSAGE(failed << " failures of " << calls.size() << " calls by name");
+  CHECK(survived == Harmless());
   CHECK(failed >= 40);
   CHECK(Launch().ok());
   while (!HasNoChild()) ::usleep(5000);
 }
 
-TEST_CASE("killed at every call of a launch, the launcher leaves no VM behind") {
-  if (Unlabelled()) return;
+TEST_CASE("killed at every call of a launch, the launcher leaves no VM behind, and nothing that stops the next start" *
+          WithoutLabels()) {
   fault::Clear();
   {
     Result<SpawnResult> result = Launch();
@@ -226,4 +292,15 @@ TEST_CASE("killed at every call of a launch, the launcher leaves no VM behind") 
   CHECK(names.count("pidfd_send_signal") == 1);
   CHECK(names.count("child:hold") == 1);
   CHECK(names.count("child:exec-context-write") == (Labelled() ? 1 : 0));
+
+  fault::Clear();
+  const size_t before = OpenDescriptors();
+  {
+    Result<SpawnResult> next = Launch();
+    REQUIRE(next.ok());
+    CHECK(ContextOf(next.value().spawned->child.pid()) == next.value().spawned->context);
+    CHECK(next.value().spawned->child.KillAndReap().ok());
+  }
+  CHECK(HasNoChild());
+  CHECK(OpenDescriptors() == before);
 }

@@ -8,6 +8,7 @@
 #include "core/fault_injection.h"
 #include "selinux/state.h"
 #include "selinux_testing.h"
+#include "skipping.h"
 
 using namespace vmentry;
 using namespace vmentry::selinux;
@@ -39,8 +40,8 @@ TEST_CASE("a host where it is off") {
         }) == 0);
 }
 
-TEST_CASE("the real library of a host without SELinux") {
-  if (::access("/sys/fs/selinux/enforce", F_OK) == 0) return;
+TEST_CASE("the real library of a host without SELinux" *
+          skipping::Where(skipping::SelinuxHost(), "a host with SELinux")) {
   const int outcome = InChild([] {
     const Status enabled = RequireEnabled();
     if (enabled.ok()) return 1;

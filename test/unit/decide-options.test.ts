@@ -150,12 +150,15 @@ t.test('decideMany, cache and single questions check their arguments too', async
   await t.rejects(many([], { action: 'restore' }), { code: VALUE, message: /common\.state/ });
   await t.rejects(many([], {}, { threads: 0 }), { code: RANGE });
   await t.rejects(many([], {}, { threads: 65 }), { code: RANGE });
-  await t.rejects(many([], {}, { signal: {} }), { code: TYPE });
+  for (const signal of [{}, null, { aborted: false }, { aborted: true }, new EventTarget()]) {
+    await t.rejects(many([], {}, { signal }), { code: TYPE });
+  }
   await t.rejects(many([], {}, { onProgress: 1 }), { code: TYPE });
   await t.rejects(many([], {}, { limit: 1 }), { code: VALUE });
-  await t.rejects((decideAsync as (...args: unknown[]) => Promise<unknown>)({ disks: [disk] }, { signal: 1 }), {
-    code: TYPE,
-  });
+  const later = decideAsync as (...args: unknown[]) => Promise<unknown>;
+  for (const signal of [1, null, { aborted: false }, new AbortController()]) {
+    await t.rejects(later({ disks: [disk] }, { signal }), { code: TYPE });
+  }
   t.throws(() => internContext('a b'), { code: VALUE });
   t.throws(() => internContext(1 as never), { code: TYPE });
   t.throws(() => accessQuestion('', ['read']), { code: VALUE });

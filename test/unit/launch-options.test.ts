@@ -1,6 +1,7 @@
 // Every wrong option is refused in Node's words, before anything is opened; and a refused start says why.
 
 import { spawnSync } from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -87,6 +88,12 @@ t.test('wrong options', async (t) => {
     ['detached as a number', { detached: 1 }, TYPE],
     ['onManagerExit', { onManagerExit: 'die' }, VALUE],
     ['signal', { signal: {} }, TYPE],
+    ['signal null', { signal: null }, TYPE],
+    ['a signal that can only be looked at', { signal: { aborted: false } }, TYPE],
+    ['an aborted one', { signal: { aborted: true } }, TYPE],
+    ['an emitter in place of a signal', { signal: Object.assign(new EventEmitter(), { aborted: false }) }, TYPE],
+    ['an EventTarget that is no signal', { signal: new EventTarget() }, TYPE],
+    ['a controller in place of its signal', { signal: new AbortController() }, TYPE],
     ['killSignal', { killSignal: 'SIGNONE' }, 'ERR_UNKNOWN_SIGNAL'],
     ['timeout', { timeout: -1 }, RANGE],
   ];
@@ -105,6 +112,25 @@ t.test('wrong options', async (t) => {
   for (const wrong of [undefined, null, 'x', []]) await t.rejects(launch(wrong as never), { code: TYPE });
   t.same(faults.calls(), {}, 'not one call was made');
   t.same(openDescriptors(), before);
+});
+
+t.test('a signal of another realm, or of a polyfill, is a signal', async (t) => {
+  const target = new EventTarget();
+  const signal = {
+    aborted: false,
+    reason: undefined as unknown,
+    addEventListener: target.addEventListener.bind(target),
+    removeEventListener: target.removeEventListener.bind(target),
+  };
+  const started = launch({
+    ...good,
+    emulator: command({ path: '/bin/sleep', args: ['60'] }),
+    signal: signal as unknown as AbortSignal,
+  });
+  Object.assign(signal, { aborted: true, reason: 'why' });
+  target.dispatchEvent(new Event('abort'));
+  await t.rejects(started, { name: 'AbortError', cause: 'why' });
+  t.ok(await eventually(() => children().length === 0));
 });
 
 t.test("Node's permission model", async (t) => {

@@ -119,15 +119,33 @@ t.test('stdio', async (t) => {
     t.equal(of('0')?.[1], of('5')?.[1], 'the null device');
     t.same(vm.stdio, [null, null, null, null, null, null]);
   });
-  t.test('a descriptor that is closed right after the call still arrives', async (t) => {
+  t.test('a descriptor may be closed as soon as the call has returned, whoever gets its number', async (t) => {
     const output = join(directory, 'early');
+    const other = join(directory, 'other');
     const fd = openSync(output, 'w');
     const started = launch(plain(image, '/bin/echo', ['written'], { stdio: ['ignore', fd, 'ignore'] }));
-    // Only after prepare is the descriptor taken, so it has to stay until launch has settled.
-    const vm = await started;
     closeSync(fd);
+    const taken = openSync(other, 'w');
+    t.equal(taken, fd, 'the number is used again');
+    const vm = await started;
     await new Promise((resolve) => vm.once('close', resolve));
+    closeSync(taken);
     t.equal(readFileSync(output, 'utf8'), 'written\n');
+    t.equal(readFileSync(other, 'utf8'), '');
+    t.notOk(openDescriptors().includes(output), 'and it is not kept');
+  });
+  t.test('a descriptor of a launch that fails or is given up is closed again', async (t) => {
+    const before = openDescriptors();
+    const fd = openSync(join(directory, 'given-up'), 'w');
+    const stdio: LaunchOptions['stdio'] = ['ignore', fd, fd];
+    await t.rejects(launch(plain('/nonexistent', '/bin/true', [], { stdio })), { code: 'ENOENT' });
+    await t.rejects(launch(plain(image, '/bin/true', [], { stdio: [fd, 4000] })), { code: 'EBADF' });
+    const controller = new AbortController();
+    const started = launch(plain(image, '/bin/true', [], { stdio, signal: controller.signal }));
+    controller.abort();
+    await t.rejects(started, { name: 'AbortError' });
+    closeSync(fd);
+    t.ok(await eventually(() => openDescriptors().join() === before.join()));
   });
   t.test('a descriptor that is not open is an error', async (t) => {
     await t.rejects(launch(plain(image, '/bin/true', [], { stdio: ['ignore', 4000, 'ignore'] })), {

@@ -1,15 +1,11 @@
 // VirtualMachine behaves like ChildProcess: each scenario runs with both, and what they show is compared.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import type { LaunchOptions } from '../../types/public.js';
 import { children, eventually, openDescriptors, plain, rawImage, textOf } from '../helpers/launching.js';
+import { startWorker } from '../helpers/worker.js';
 
-// Imported first by the helpers.
-const { testAddon } = await import('../helpers/test-addon.js');
 const { launch } = await import('../../lib/launch.js');
 const { VirtualMachine } = await import('../../lib/virtual-machine.js');
 type Vm = InstanceType<typeof VirtualMachine>;
@@ -378,24 +374,13 @@ t.test('unref lets the event loop end while the VM runs, ref does not', async (t
 });
 
 t.test('Workers', async (t) => {
-  // Loaders of TypeScript stay in the main thread: Workers run what was built, with the test addon.
-  const require = createRequire(import.meta.url);
-  const root = fileURLToPath(new URL('../..', import.meta.url));
-  const shipped = (require('node-gyp-build') as { resolve(directory: string): string }).resolve(root);
-  const preamble = `
-    const { workerData, parentPort } = require('node:worker_threads');
-    const shipped = require.resolve(${JSON.stringify(shipped)});
-    require.cache[shipped] = { id: shipped, filename: shipped, loaded: true, exports: require(${JSON.stringify(testAddon)}) };
-  `;
   const worker = (body: string) =>
-    new Worker(
-      `${preamble}
-      import(${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}).then(async ({ launch, command }) => {
-        const start = (path, args, more) => launch({ disks: [{ path: workerData, format: 'raw' }], selinux: 'off',
-          emulator: command({ path, args }), stdio: 'ignore', ...more });
-        ${body}
-      });`,
-      { eval: true, workerData: image },
+    startWorker(
+      `const { launch, command } = library;
+       const start = (path, args, more) => launch({ disks: [{ path: data, format: 'raw' }], selinux: 'off',
+         emulator: command({ path, args }), stdio: 'ignore', ...more });
+       ${body}`,
+      image,
     );
 
   t.test('a VM outlives the Worker that launched it, and is reaped afterwards', async (t) => {

@@ -47,6 +47,7 @@ const REPORTED: Readonly<Record<string, readonly string[]>> = {
   getxattr: ['fgetxattr'],
   'child:tie': ['fcntl'],
   'child:hold': ['socketpair', 'fcntl'],
+  'child:ambient': ['prctl'],
   'child:cgroup': ['write cgroup.procs'],
   'child:sigmask': ['rt_sigprocmask'],
   'child:exec-context-open': ['openat2 /proc/thread-self/attr/exec'],

@@ -64,5 +64,4 @@ t.test('launch stalls the event loop of a process of 4 GB no more than that of a
     .join(', ');
   t.ok(figures.large! < 5 * figures.small!, text);
   t.ok(figures.small! < 5 * figures.large!, text);
-  t.ok(figures.large! < figures.spawn! / 5, text);
 });

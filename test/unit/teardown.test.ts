@@ -67,7 +67,8 @@ const states: Record<string, string> = {
 
 const ends: Record<string, { statement: string; status: number | null; signal: NodeJS.Signals | null }> = {
   'process.exit': { statement: 'process.exit(0);', status: 0, signal: null },
-  'a signal': { statement: `process.kill(process.pid, 'SIGTERM'); for (;;);`, status: null, signal: 'SIGTERM' },
+  // None that can be caught: tap has its children catch the others.
+  'a signal': { statement: `process.kill(process.pid, 'SIGKILL'); for (;;);`, status: null, signal: 'SIGKILL' },
 };
 
 function running(): number[] {

@@ -94,6 +94,8 @@ const files: Record<string, string> = skip
     };
 
 async function endOf(state: string, end: string) {
+  // The kernel's goes with its thread; this one is a file.
+  writeFileSync(join(fake.directory, 'attr/exec'), '');
   const file = join(directory, 'program.mjs');
   const body = state.replaceAll('END', end).replaceAll('LONG', JSON.stringify(SECONDS));
   writeFileSync(file, `${preamble(files)} const tell = (vm) => console.log(vm.pid);\n${body}\n${end}\n`);

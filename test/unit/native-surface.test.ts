@@ -200,7 +200,9 @@ for (const [name, { selinux, decision, launch, ...rest }] of builds) {
     own.initialize(errorFor);
     t.throws(() => own.decision.decide({ ...request, emulatorPath: '/nonexistent' }));
     t.throws(() => own.decision.decide({ ...request, objects: [{ ...request.objects[0]!, path: '/' }] }));
-    t.throws(() => own.decision.decide({ ...request, objects: [{ ...request.objects[0]!, path: undefined, fd: 1_000_000 }] }));
+    t.throws(() =>
+      own.decision.decide({ ...request, objects: [{ ...request.objects[0]!, path: undefined, fd: 1_000_000 }] }),
+    );
     t.equal(seen.length, 3);
     for (const info of seen) compare(t, 'NativeErrorInfo', info);
     t.same(

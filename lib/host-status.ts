@@ -5,7 +5,7 @@ import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
 import type { Context } from '../types/public.js';
 import { qemuProgram } from './emulators/qemu.js';
-import { configuredStore, installedModules, isCurrent, shippedModule } from './policy-module.js';
+import { configuredStore, effectiveModule, isCurrent, shippedModule } from './policy-module.js';
 
 type Selinux = typeof import('./selinux.js');
 
@@ -187,12 +187,11 @@ function findEmulators(selinux: Selinux | null): EmulatorStatus[] {
 
 async function moduleStatus(signal: AbortSignal | undefined): Promise<HostStatus['module']> {
   try {
-    const installed = await installedModules(signal === undefined ? {} : { signal });
     const module = shippedModule();
-    const effective = installed.find(({ name }) => name === module.name);
+    const effective = await effectiveModule(module.name, signal === undefined ? {} : { signal });
     return {
       installed: effective?.enabled === true,
-      current: effective === undefined ? null : isCurrent(module, installed),
+      current: effective === undefined ? null : isCurrent(module, [effective]),
       error: null,
     };
   } catch (error) {

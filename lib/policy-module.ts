@@ -1,5 +1,5 @@
 // The policy modules that ship with the package, and installing and removing them through semodule(8).
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
@@ -20,7 +20,7 @@ export interface InstalledModule {
   readonly name: string;
   readonly priority: number;
   readonly enabled: boolean;
-  /** `null` where semodule is older than 3.4 and tells no checksums. */
+  /** `null` where it could not be told: semodule before 3.4 computes none. */
   readonly sha256: string | null;
 }
 
@@ -166,12 +166,18 @@ function checkStore(options: StoreOptions): void {
  * @see semodule(8)
  */
 export async function installedModules(options: StoreOptions = {}): Promise<InstalledModule[]> {
-  checkStore(options);
-  const list = async (more: readonly string[]) => await run([...selection(options), '-lfull', ...more], options.signal);
-  let result = await list(['--checksum']);
-  if (result.status !== 0) result = await list([]);
-  if (result.status !== 0) throw failure('cannot list the modules', result);
+  let result = await list(options, ['--checksum']);
+  if (result.status !== 0) result = await list(options, []);
+  return parseList(result);
+}
 
+function list(options: StoreOptions, more: readonly string[]): Promise<Result> {
+  checkStore(options);
+  return run([...selection(options), '-lfull', ...more], options.signal);
+}
+
+function parseList(result: Result): InstalledModule[] {
+  if (result.status !== 0) throw failure('cannot list the modules', result);
   return result.lines
     .flatMap((line) => {
       const [, priority, name, rest] = /^\s*(\d+)\s+(\S+)\s+\S+(.*)$/.exec(line) ?? [];
@@ -180,6 +186,30 @@ export async function installedModules(options: StoreOptions = {}): Promise<Inst
       return [{ name, priority: Number(priority), enabled: !/\bdisabled\b/.test(rest), sha256 }];
     })
     .sort((a, b) => b.priority - a.priority);
+}
+
+/**
+ * The effective module of one name; `undefined` where there is none. Only looks: for its checksums semodule compiles
+ * whatever module of the store was not compiled yet, as those that are switched off, and keeps the result.
+ *
+ * @throws As {@link installedModules}
+ */
+export async function effectiveModule(name: string, options: StoreOptions = {}): Promise<InstalledModule | undefined> {
+  const effective = parseList(await list(options, [])).find((module) => module.name === name);
+  return effective && { ...effective, sha256: storedChecksum(effective, options) };
+}
+
+function storedChecksum({ name, priority }: InstalledModule, { root = '/', store }: StoreOptions): string | null {
+  const active = join(root, 'var/lib/selinux', store ?? configuredStore(root) ?? '', 'active/modules');
+  try {
+    const stored = readFileSync(join(active, String(priority), name, 'cil'));
+    // As semanage.conf says; by default compressed.
+    const compressed = stored.toString('latin1', 0, 3) === 'BZh';
+    const content = compressed ? execFileSync('/bin/bzip2', ['-dc'], { input: stored, stdio: 'pipe' }) : stored;
+    return createHash('sha256').update(content).digest('hex');
+  } catch {
+    return null;
+  }
 }
 
 /** Whether the store's effective module of this name is the shipped one; `null` when semodule does not tell. */

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 
 packages=(g++ make python3)
 if [ "${1:-}" != --demo ]; then
-  packages+=(cmake clang clang-format libclang-rt-dev doctest-dev libsepol-dev libselinux1-dev secilc checkpolicy
-    sepol-utils policycoreutils qemu-utils qemu-system-x86 seabios attr strace)
+  packages+=(cmake clang clang-format clang-tidy libclang-rt-dev doctest-dev libsepol-dev libselinux1-dev secilc checkpolicy
+    sepol-utils policycoreutils qemu-utils qemu-system-x86 seabios attr strace fakeroot uidmap)
 fi
 
 missing=()

@@ -57,7 +57,7 @@ Napi::Value DecideAsync(const Napi::CallbackInfo& info) {
   const auto descriptors = std::make_shared<std::vector<UniqueFd>>(std::move(taken).value());
   return RunJob<Decision>(
       env, "vme-decide", [request, descriptors](const std::atomic<bool>&) { return GatherAndDecide(*request); },
-      [](Napi::Env settle_env, Decision decision) -> Napi::Value { return DecisionToJs(settle_env, decision); });
+      [](Napi::Env settle_env, const Decision& decision) -> Napi::Value { return DecisionToJs(settle_env, decision); });
 }
 
 // --- Prepared decisions ----------------------------------------------------------------------

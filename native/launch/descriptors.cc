@@ -150,6 +150,7 @@ Status VerifyDescriptors(int procfs, pid_t pid, const std::vector<DescriptorMapp
   if (exactly) {
     VMENTRY_TRY(const std::vector<int> found, ListDescriptors(procfs, pid));
     std::vector<int> given;
+    given.reserve(descriptors.size());
     for (const DescriptorMapping& descriptor : descriptors) given.push_back(descriptor.target);
     std::sort(given.begin(), given.end());
     if (found != given) {

@@ -101,15 +101,16 @@ async function guestTest(file, { say, long }) {
   const started = Date.now();
   const text = readFileSync(`${root}test/lab/guest/${file}`, 'utf8');
   const options = /^\/\/ lab: (.*)$/m.exec(text)?.[1].trim().split(/\s+/) ?? [];
+  const minutes = long ? 150 : 40;
   const run = await command(
     'node',
     [
       'test/lab/run.mjs',
-      ...['--timeout', '2400', ...options, '--'],
+      ...['--timeout', String(minutes * 60), ...options, '--'],
       ...(long ? ['env', 'VMENTRY_LONG=1'] : []),
       ...['node', '--test-reporter=tap', '--expose-gc', `/project/test/lab/guest/${file}`],
     ],
-    { minutes: 45, log: `lab-${file.replace('.test.mjs', '')}` },
+    { minutes: minutes + 5, log: `lab-${file.replace('.test.mjs', '')}` },
   );
   const result = nodeTestResults(`lab/${file}`, run.output, run.status);
   const seconds = Math.round((Date.now() - started) / 1000);
@@ -140,6 +141,11 @@ export const stages = [
     run: () => oneTest('lint', 'npm', ['run', '--silent', 'lint']),
   },
   { name: 'native', about: 'C++ tests', run: (context) => nativeTests('test', context) },
+  {
+    name: 'tidy',
+    about: 'clang-tidy',
+    run: () => oneTest('tidy', 'bash', ['test/tidy-native.sh'], { minutes: 40 }),
+  },
   { name: 'unit', about: 'TypeScript tests', run: () => unitTests('unit', 'test') },
   {
     name: 'asan',
@@ -173,6 +179,17 @@ export const stages = [
     name: 'package',
     about: 'the packed package in a project of its own',
     run: () => oneTest('package', 'bash', ['test/package.sh'], { minutes: 30 }),
+  },
+  {
+    name: 'lab-runner',
+    about: "the lab's runner by its command line, as root and as an ordinary user",
+    inGuest: true,
+    run: async ({ long }) => {
+      const args = ['--test-reporter=tap', 'test/lab/runner.test.mjs'];
+      const env = long ? { VMENTRY_LONG: '1' } : {};
+      const { status, output } = await command('node', args, { env, minutes: 60, log: 'lab-runner' });
+      return nodeTestResults('lab-runner', output, status);
+    },
   },
   { name: 'lab', about: 'in a guest with SELinux enforcing', inGuest: true, run: guestTests },
 ];

@@ -1,13 +1,14 @@
 // `vm-entrypoint policy` with the real semodule, on a policy store below a directory of its own.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { cli, root } from '../helpers/cli.js';
 
 const semodule = ['/usr/sbin/semodule', '/sbin/semodule'].find((path) => spawnSync(path, ['-h']).error === undefined);
 const needsSemodule = semodule === undefined ? { skip: 'not installed: semodule (Debian: policycoreutils)' } : {};
 const shipped = readFileSync(`${root}policy/vm_entrypoint.cil`, 'utf8');
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 // The example uses classes which the small policy of the tests does not have.
 const MORE_CLASSES = `
@@ -54,7 +55,7 @@ t.test('show prints the module, its path, or both as JSON', async (t) => {
   t.strictSame(module, {
     name: 'vm_entrypoint',
     path,
-    sha256: createHash('sha256').update(shipped).digest('hex'),
+    sha256: sha256(shipped),
     text: shipped,
   });
   t.strictSame(more, []);
@@ -88,8 +89,42 @@ t.test('a module of another content is replaced', needsSemodule, async (t) => {
   const install = await cli(['policy', 'install', '--root', directory]);
   t.match(install.stdout, /^vm_entrypoint: installed$/m);
   const list = execFileSync(semodule!, ['-p', directory, '-lfull', '--checksum'], { encoding: 'utf8' });
-  t.ok(list.includes(createHash('sha256').update(shipped).digest('hex')));
+  t.ok(list.includes(sha256(shipped)));
 });
+
+t.test(
+  'what is installed is told by looking only: its priority, whether it is on, and its contents',
+  needsSemodule,
+  async (t) => {
+    const { effectiveModule, installedModules } = await import(`${root}dist/policy-module.js`);
+    for (const compression of ['', 'bzip-blocksize=0\n']) {
+      const directory = store(t.testdir());
+      appendFileSync(`${directory}/etc/selinux/semanage.conf`, compression);
+      t.equal(await effectiveModule('vm_entrypoint', { root: directory }), undefined);
+      for (const [priority, text] of [
+        ['300', '(class vm (entrypoint)) (classorder (unordered vm))'],
+        ['400', shipped],
+      ] as const) {
+        writeFileSync(`${directory}/vm_entrypoint.cil`, text);
+        execFileSync(semodule!, ['-n', '-p', directory, '-X', priority, '-i', `${directory}/vm_entrypoint.cil`]);
+      }
+      const expected = { name: 'vm_entrypoint', priority: 400, enabled: true, sha256: sha256(shipped) };
+      t.strictSame(
+        await effectiveModule('vm_entrypoint', { root: directory }),
+        expected,
+        `compression: ${compression}`,
+      );
+      const all = await installedModules({ root: directory });
+      t.strictSame(
+        all.find(({ priority, name }) => priority === 400 && name === 'vm_entrypoint'),
+        expected,
+        'as semodule',
+      );
+      execFileSync(semodule!, ['-n', '-p', directory, '-d', 'vm_entrypoint']);
+      t.strictSame(await effectiveModule('vm_entrypoint', { root: directory }), { ...expected, enabled: false });
+    }
+  },
+);
 
 t.test('a module that would not count after the install is an error', needsSemodule, async (t) => {
   const directory = store(t.testdir({ 'vm_entrypoint.cil': '(class vm (entrypoint)) (classorder (unordered vm))' }));

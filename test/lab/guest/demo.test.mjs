@@ -79,11 +79,9 @@ const hostDemo = (project) =>
     encoding: 'utf8',
     env: { ...process.env, PATH: `${host}/bin:${process.env.PATH}` },
   });
-/** Files of the system that were written since `mark` was. libsemanage unpacks modules where they are when it reads them. */
+/** Files of the system that were written since `mark` was. */
 const written = (mark) =>
-  spawnSync('find', ['/', '-xdev', '-newer', mark, '-type', 'f', '-not', '-path', '/var/lib/selinux/*/modules/*/cil'], {
-    encoding: 'utf8',
-  }).stdout.trim();
+  spawnSync('find', ['/', '-xdev', '-newer', mark, '-type', 'f'], { encoding: 'utf8' }).stdout.trim();
 
 test('on a host with SELinux it tells state, decisions and /dev/kvm, and changes nothing', () => {
   const mark = '/root/demo-host-mark';

@@ -21,6 +21,7 @@ const packages = [
   'qemu-utils',
   // Records of denials, and what tests use to look at processes and disks.
   'auditd',
+  'bzip2',
   'e2fsprogs',
   'kmod',
   'mount',

@@ -49,6 +49,7 @@ Result<std::vector<int>> ListDescriptors(int procfs, pid_t pid) {
   VMENTRY_TRY(UniqueFd directory, OpenBelow(procfs, relative, O_RDONLY | O_DIRECTORY));
   VMENTRY_TRY(const std::vector<std::string> names, sys::ListDirectory(std::move(directory), "/proc/" + relative));
   std::vector<int> numbers;
+  numbers.reserve(names.size());
   for (const std::string& name : names) numbers.push_back(std::atoi(name.c_str()));
   std::sort(numbers.begin(), numbers.end());
   return numbers;

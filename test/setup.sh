@@ -9,6 +9,8 @@ packages=(g++ make python3)
 if [ "${1:-}" != --demo ]; then
   packages+=(cmake clang clang-format clang-tidy libclang-rt-dev doctest-dev libsepol-dev libselinux1-dev secilc checkpolicy
     sepol-utils policycoreutils qemu-utils qemu-system-x86 seabios attr strace fakeroot uidmap)
+  # The kernel's headers for the other architecture, to hold lib/kvm against.
+  if [ "$(uname -m)" = aarch64 ]; then packages+=(linux-libc-dev-amd64-cross); else packages+=(linux-libc-dev-arm64-cross); fi
 fi
 
 missing=()

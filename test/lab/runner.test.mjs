@@ -254,7 +254,7 @@ vm_entrypoint
 /usr/bin/env 0:0 system_u:object_r:bin_t:s0
 /usr/bin/qemu-system-x86_64 0:0 system_u:object_r:qemu_exec_t:s0
 /etc/shadow 0:42 system_u:object_r:shadow_t:s0
-/root 0:0 system_u:object_r:user_home_dir_t:s0
+/root 0:0 unconfined_u:object_r:user_home_dir_t:s0
 bbbbcccc
 `,
     all,
